@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who owns which address and port, and where that owner is.
+//!
+//! The way down: a JSON document is read into a [`Source`] (every fault is named by its JSON path), a
+//! source is compiled from one data centre's point of view into an immutable [`Table`], and a
+//! [`Publisher`] hands tables to readers that never wait. Nothing here knows packets or DPDK.
+
+pub mod diff;
+pub mod fault;
+mod flatten;
+pub mod generation;
+pub mod geofeed;
+pub mod holdings;
+pub mod ports;
+mod prefetch;
+pub mod prefix;
+pub mod source;
+pub mod table;
+
+pub use fault::{Fault, Faults};
+pub use generation::{Publisher, Reader};
+pub use ports::Ports;
+pub use prefix::Prefix;
+pub use source::Source;
+pub use table::Table;

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The compiled table: immutable, from one data centre's point of view, made for lookups.
+//!
+//! An address resolves to a 32-bit word, IPv4 by a trie, IPv6 by a search in intervals; a word that names a port
+//! plan leads to the owner of the port in one more read. Equal plans are stored once.
+
+mod arena;
+mod compile;
+mod intervals6;
+mod networks;
+mod plans;
+mod targets;
+mod trie4;
+mod viewpoint;
+mod word;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use self::intervals6::Intervals6;
+use self::networks::Networks;
+use self::plans::Plans;
+use self::trie4::Trie4;
+use self::word::Word;
+use crate::fault::Faults;
+use crate::prefix::Prefix;
+use crate::source::Source;
+
+/// Who looks at the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewpoint {
+    /// The data centre whose entries are local.
+    pub datacenter: String,
+    /// The forwarder's own underlay IPv4 address; without one it can't reach IPv4 targets.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// Index of a [`Target`]: one server with, where it has one, its previous owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TargetId(pub u16);
+
+/// Index of a [`Remote`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RemoteId(pub u16);
+
+/// A port plan of this table: opaque, from [`Table::address`] to [`Table::port`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlanRef(u32);
+
+/// What the table says about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Not in the table.
+    Absent,
+    /// In the table, in nobody's hands.
+    Unassigned,
+    /// All of it belongs to one server here.
+    Whole(TargetId),
+    /// Belongs to another data centre.
+    Remote(RemoteId),
+    /// Sliced among servers here: ask [`Table::port`], or [`Table::portless`].
+    Sliced(PlanRef),
+}
+
+/// A server that packets go to, with the previous owner to name in the header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The server's name.
+    pub name: Box<str>,
+    /// Where its packets are sent.
+    pub address: IpAddr,
+    /// Name and address of the previous owner.
+    pub previous: Option<(Box<str>, IpAddr)>,
+    /// IP MTU of the path to it, where it is less than the device's.
+    pub mtu: Option<u16>,
+}
+
+/// Another data centre.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Its name.
+    pub name: Box<str>,
+    /// Those of its forwarders whose family the viewpoint has, in the order of the document; never empty if an
+    /// address leads here.
+    pub forwarders: Vec<IpAddr>,
+    /// IP MTU of the path to it.
+    pub mtu: Option<u16>,
+}
+
+/// Keys that a burst has in flight at once: more than a core can miss on, few enough for the nearest cache.
+const STAGE: usize = 64;
+
+/// The compiled table. Immutable; shared by all workers.
+pub struct Table {
+    trie: Trie4,
+    intervals: Intervals6,
+    plans: Plans,
+    targets: Box<[Target]>,
+    remotes: Box<[Remote]>,
+    /// Of every data centre, sorted.
+    forwarders: Box<[IpAddr]>,
+    networks: Networks,
+}
+
+impl Table {
+    /// Compiles `source` for one forwarder. Faults here are those of one forwarder (contract section 3), or more
+    /// distinct targets than 65,535.
+    pub fn compile(source: &Source, viewpoint: &Viewpoint) -> Result<Self, Faults> {
+        compile::compile(source, viewpoint)
+    }
+
+    /// What the longest prefix around `destination` says.
+    #[inline]
+    pub fn address(&self, destination: IpAddr) -> Address {
+        match destination {
+            IpAddr::V4(address) => self.trie.lookup(address.octets()),
+            IpAddr::V6(address) => self.intervals.lookup(address.to_bits()),
+        }
+        .address()
+    }
+
+    /// [`Self::address`] for a burst of IPv4 addresses (network byte order), level by level with prefetch.
+    /// `found` gets one answer a key; the shorter of both slices counts.
+    pub fn address_burst(&self, destinations: &[[u8; 4]], found: &mut [Address]) {
+        for (keys, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
+            let mut words = [Word::ABSENT; STAGE];
+            self.trie.lookup_stage(keys, &mut words);
+            tell(&words, keys.len(), found);
+        }
+    }
+
+    /// The same for IPv6 addresses.
+    pub fn address_burst6(&self, destinations: &[[u8; 16]], found: &mut [Address]) {
+        for (destinations, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
+            let mut keys = [0; STAGE];
+            keys.iter_mut().zip(destinations).for_each(|(key, address)| *key = u128::from_be_bytes(*address));
+            let keys = keys.get(..destinations.len()).unwrap_or_default();
+            let mut words = [Word::ABSENT; STAGE];
+            self.intervals.lookup_stage(keys, &mut words);
+            tell(&words, keys.len(), found);
+        }
+    }
+
+    /// Who owns `port` (host byte order) of a sliced address. Port 0 has no owner.
+    #[inline]
+    pub fn port(&self, plan: PlanRef, port: u16) -> Option<TargetId> {
+        self.plans.port(plan, port)
+    }
+
+    /// Asks the cache for what [`Self::port`] will read.
+    #[inline]
+    pub fn prefetch_port(&self, plan: PlanRef, port: u16) {
+        self.plans.prefetch_port(plan, port);
+    }
+
+    /// Who gets protocols without ports of a sliced address.
+    #[inline]
+    pub fn portless(&self, plan: PlanRef) -> Option<TargetId> {
+        self.plans.portless(plan)
+    }
+
+    /// All targets, by [`TargetId`].
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// All other data centres that addresses lead to, by [`RemoteId`].
+    pub fn remotes(&self) -> &[Remote] {
+        &self.remotes
+    }
+
+    /// Whether GUE from `address` is to be trusted: a forwarder of any data centre.
+    pub fn is_forwarder(&self, address: IpAddr) -> bool {
+        self.forwarders.binary_search(&address).is_ok()
+    }
+
+    /// The longest prefix around an address. For people: slower than a lookup.
+    pub fn prefix_of(&self, destination: IpAddr) -> Option<Prefix> {
+        self.networks.longest_around(destination)
+    }
+
+    /// The widest run of ports around `port` with the same owner, as [`Self::port`] tells it: port 0 has none. For
+    /// people: slower than a lookup.
+    pub fn run_around(&self, plan: PlanRef, port: u16) -> (u16, u16) {
+        let owner = self.port(plan, port);
+        let same = |other: &u16| self.port(plan, *other) == owner;
+        let first = (0..port).rev().take_while(same).last();
+        let last = (port..=u16::MAX).take_while(same).last();
+        (first.unwrap_or(port), last.unwrap_or(port))
+    }
+
+    /// Bytes of memory that the compiled table holds.
+    pub fn size(&self) -> usize {
+        let arrays = self.trie.size() + self.intervals.size() + self.plans.size() + self.networks.size();
+        let targets = size_of_val(&*self.targets) + self.targets.iter().map(Target::text).sum::<usize>();
+        let remotes = size_of_val(&*self.remotes) + self.remotes.iter().map(Remote::heap).sum::<usize>();
+        size_of::<Self>() + arrays + targets + remotes + size_of_val(&*self.forwarders)
+    }
+}
+
+/// Turns the words of the first `count` keys into answers.
+#[inline]
+fn tell(words: &[Word; STAGE], count: usize, found: &mut [Address]) {
+    found.iter_mut().zip(words).take(count).for_each(|(found, word)| *found = word.address());
+}
+
+impl Target {
+    fn text(&self) -> usize {
+        self.name.len() + self.previous.as_ref().map_or(0, |(name, _)| name.len())
+    }
+}
+
+impl Remote {
+    fn heap(&self) -> usize {
+        self.name.len() + size_of_val(&*self.forwarders)
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("targets", &self.targets.len())
+            .field("remotes", &self.remotes.len())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
+    }
+}
