@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where frames come from and go to. The pipeline sees bytes; a DPDK mbuf, a pcap record and a test's vector
+//! are skins over them.
+
+pub mod capture;
+pub mod memory;
+pub mod pcap;
+
+/// Index of a device in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeviceIndex(pub u8);
+
+/// Nanoseconds of a monotonic clock: the machine's in the daemon, the capture's in a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Nanos(pub u64);
+
+/// One frame in one contiguous piece of memory, with room in front.
+pub trait PacketBuf: Sized {
+    /// The frame's bytes.
+    fn data(&self) -> &[u8];
+    /// The frame's bytes, to change.
+    fn data_mut(&mut self) -> &mut [u8];
+    /// Grows the frame by `len` bytes at the front and returns the whole frame; `None`, and nothing changed, if there is no
+    /// room. The new bytes are unspecified: write every one.
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]>;
+    /// Takes `len` bytes off the front; the whole frame if there are fewer.
+    fn trim_front(&mut self, len: usize);
+    /// Cuts the frame to at most `len` bytes.
+    fn truncate(&mut self, len: usize);
+}
+
+/// Where the frames come from that the forwarder adds: its own messages, and the pieces of a packet that it cuts.
+pub trait Allocator<B> {
+    /// A frame of `len` bytes with the usual room in front; its bytes are unspecified. `None` if no buffer is free, or none
+    /// is that long.
+    fn allocate(&mut self, len: usize) -> Option<B>;
+}
+
+/// The queues of one worker: one receive and one transmit queue of every device.
+pub trait PacketIo: Allocator<Self::Buf> {
+    /// What a frame is here. Workers hand some to one another.
+    type Buf: PacketBuf + Send;
+
+    /// Called once on the thread that will poll, before the first [`Self::receive`].
+    fn attach_thread(&mut self) {}
+
+    /// Appends up to `max` received frames to `frames` without waiting. Frames that this backend can't present as one
+    /// piece are freed, and counted in the result.
+    fn receive(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>, max: usize) -> Received;
+
+    /// Hands frames to the device from the front of `frames`, once. Leaves in `frames` what the device did not take.
+    fn transmit(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>);
+
+    /// Hands frames for the kernel to the kernel path of the device they came from. Leaves what it did not take.
+    fn to_kernel(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>);
+
+    /// Frees frames.
+    fn free(&mut self, frames: &mut Vec<Self::Buf>) {
+        frames.clear();
+    }
+
+    /// The time: in the daemon now, in a replay that of the frame received last.
+    fn now(&self) -> Nanos;
+}
+
+/// What one [`PacketIo::receive`] did, beside the frames it appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Received {
+    /// Frames taken from the device and freed: in several segments that don't fit one.
+    pub segmented: usize,
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a worker forwards by: one immutable generation of the table with the outer headers made for it.
+
+use std::net::IpAddr;
+
+use tables::source::Source;
+use tables::table::{Remote, RemoteId, Target, TargetId, Viewpoint};
+use tables::{Fault, Faults, Table};
+
+use crate::settings::{Settings, Underlay};
+use crate::wire::gue;
+use crate::wire::outer::{Endpoints, OuterHeaders, Private};
+
+/// One generation, ready for the datapath: published as a whole, never changed.
+pub struct ForwardingState {
+    /// The table's generation.
+    pub generation: u64,
+    /// Patches applied since that generation was loaded.
+    pub revision: u64,
+    /// The compiled table.
+    pub table: Table,
+    /// Toward each server, by `TargetId`.
+    servers: Box<[OuterHeaders]>,
+    /// Toward each usable forwarder of each data centre, by `RemoteId`.
+    datacenters: Box<[Box<[OuterHeaders]>]>,
+}
+
+impl ForwardingState {
+    /// Compiles `source` and prepares the header of every target.
+    pub fn build(source: &Source, generation: u64, viewpoint: &Viewpoint, settings: &Settings) -> Result<Self, Faults> {
+        let table = Table::compile(source, viewpoint)?;
+        let maker = HeaderMaker::new(settings, generation);
+        let servers = table.targets().iter().map(|target| maker.server(target)).collect::<Result<_, _>>();
+        let datacenters = table.remotes().iter().map(|remote| maker.datacenter(remote)).collect::<Result<_, _>>();
+        let (servers, datacenters) = (servers.map_err(only)?, datacenters.map_err(only)?);
+        Ok(Self { generation, revision: 0, table, servers, datacenters })
+    }
+
+    /// The headers toward a server.
+    #[inline]
+    pub fn server(&self, target: TargetId) -> Option<&OuterHeaders> {
+        self.servers.get(usize::from(target.0))
+    }
+
+    /// The headers toward that one of a data centre's forwarders which the flow hash `flow` chooses.
+    #[inline]
+    pub fn datacenter(&self, remote: RemoteId, flow: u64) -> Option<&OuterHeaders> {
+        let forwarders = self.datacenters.get(usize::from(remote.0))?;
+        let choice = ((flow >> 32) * forwarders.len() as u64) >> 32;
+        forwarders.get(choice as usize)
+    }
+}
+
+/// Makes outer headers for one generation.
+struct HeaderMaker<'a> {
+    underlay: &'a Underlay,
+    generation: u64,
+    /// Of the device that forwarded packets leave by.
+    mtu: u16,
+}
+
+impl<'a> HeaderMaker<'a> {
+    fn new(settings: &'a Settings, generation: u64) -> Self {
+        let mtu = settings.egress().map_or(u16::MAX, |(_, device, _)| device.mtu);
+        Self { underlay: &settings.underlay, generation, mtu }
+    }
+
+    fn server(&self, target: &Target) -> Result<OuterHeaders, Fault> {
+        let private = match (target.address, &target.previous) {
+            (IpAddr::V4(_), Some((_, IpAddr::V4(previous)))) => Private::PreviousOwner(gue::previous_owner(*previous)),
+            _ => Private::None,
+        };
+        self.headers(target.address, private, target.mtu)
+    }
+
+    fn datacenter(&self, remote: &Remote) -> Result<Box<[OuterHeaders]>, Fault> {
+        let private = Private::Datacenter(gue::datacenter(1, self.generation));
+        remote.forwarders.iter().map(|&forwarder| self.headers(forwarder, private, remote.mtu)).collect()
+    }
+
+    fn headers(&self, to: IpAddr, private: Private, mtu: Option<u16>) -> Result<OuterHeaders, Fault> {
+        let endpoints = match (self.underlay.ipv4, self.underlay.ipv6, to) {
+            (Some(own), _, IpAddr::V4(to)) => Endpoints::V4(own, to),
+            (_, Some(own), IpAddr::V6(to)) => Endpoints::V6(own, to),
+            _ => return Err(unreachable_target(to)),
+        };
+        let mtu = mtu.map_or(self.mtu, |mtu| mtu.min(self.mtu));
+        Ok(OuterHeaders::new(endpoints, self.underlay.gue_port, private, mtu))
+    }
+}
+
+/// The table was compiled for a viewpoint that has an address which the settings lack.
+fn unreachable_target(to: IpAddr) -> Fault {
+    let family = if to.is_ipv4() { "ipv4" } else { "ipv6" };
+    Fault { path: String::new(), message: format!("{to} can't be reached: set underlay.{family} in the configuration") }
+}
+
+fn only(fault: Fault) -> Faults {
+    Faults(vec![fault])
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The poll-mode loop: receive a burst, process it, transmit it, count it.
+
+pub mod handoff;
+#[cfg(test)]
+mod tests;
+
+use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tables::Reader;
+
+use crate::counters::{CounterCell, Counters, DropReason};
+use crate::io::{DeviceIndex, PacketBuf, PacketIo, Received};
+use crate::pipeline::{Arrival, Output, Pipeline};
+use crate::settings::Settings;
+use crate::state::ForwardingState;
+use handoff::Handoff;
+
+/// Rounds between two looks at what seldom changes: often enough for a stop to seem immediate, and seldom enough to
+/// cost nothing.
+const ROUNDS_BETWEEN_HOUSEKEEPING: usize = 256;
+
+/// What a worker shares with control, beside the published state.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// The worker's counters.
+    pub counters: CounterCell,
+    /// Set to end [`Worker::run`].
+    pub stop: AtomicBool,
+}
+
+/// One worker: it owns its queues, its pipeline and its counters.
+pub struct Worker<Io: PacketIo> {
+    reader: Reader<ForwardingState>,
+    shared: Arc<Shared>,
+    devices: Box<[DeviceIndex]>,
+    path: Path<Io>,
+}
+
+/// The way of a burst, and all that it changes. Apart from the reader, whose snapshot is borrowed for the round.
+struct Path<Io: PacketIo> {
+    io: Io,
+    pipeline: Pipeline<Io::Buf>,
+    handoff: Handoff<Io::Buf>,
+    burst: usize,
+    counters: Counters,
+    frames: Vec<Io::Buf>,
+    output: Output<Io::Buf>,
+}
+
+impl<Io: PacketIo> Worker<Io> {
+    /// A worker that polls every device of `settings` for bursts of `burst` frames, and shares fragments with the others of
+    /// its group by `handoff`.
+    pub fn new(
+        io: Io,
+        settings: Arc<Settings>,
+        burst: usize,
+        reader: Reader<ForwardingState>,
+        shared: Arc<Shared>,
+        handoff: Handoff<Io::Buf>,
+    ) -> Self {
+        let devices = (0..=u8::MAX).zip(&settings.devices).map(|(index, _)| DeviceIndex(index)).collect();
+        let path = Path {
+            io,
+            burst,
+            counters: Counters::default(),
+            frames: Vec::with_capacity(burst),
+            output: Output::new(&settings, burst),
+            pipeline: Pipeline::new(settings, burst, handoff.member()),
+            handoff,
+        };
+        Self { reader, shared, devices, path }
+    }
+
+    /// Polls until [`Shared::stop`] is set, then finishes. The workers of a group are stopped together.
+    pub fn run(&mut self) {
+        self.path.io.attach_thread();
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            for _ in 0..ROUNDS_BETWEEN_HOUSEKEEPING {
+                if self.poll() == 0 {
+                    hint::spin_loop();
+                }
+            }
+            self.tick();
+        }
+        self.finish();
+    }
+
+    /// One round over all devices and all other workers; the number of frames received. Takes the newest state first, also
+    /// when idle, so that an idle worker holds no old one back. Every packet of the round is decided by that state.
+    pub fn poll(&mut self) -> usize {
+        let state = self.reader.current();
+        let received: usize = self.devices.iter().map(|&device| self.path.burst(state, device)).sum();
+        let taken: usize = (0..self.path.handoff.others()).map(|other| self.path.take_over(state, other)).sum();
+        if received + taken > 0 {
+            self.path.hand_over(&self.shared.counters);
+        }
+        received + taken
+    }
+
+    /// What time brings without any frame: fragments have waited long enough.
+    pub fn tick(&mut self) {
+        let Path { io, pipeline, output, counters, .. } = &mut self.path;
+        if pipeline.tick(io.now(), output, counters) {
+            io.free(&mut output.dropped);
+            self.shared.counters.publish(counters);
+        }
+    }
+
+    /// Gives up the fragments that wait, and those that the others still hand over, until they finish as well.
+    pub fn finish(&mut self) {
+        let Path { io, pipeline, handoff, output, counters, .. } = &mut self.path;
+        pipeline.finish(output, counters);
+        handoff.close();
+        loop {
+            let before = counters.taken_over;
+            let is_end = handoff.take_rest(&mut output.dropped, counters);
+            counters.drop(DropReason::FragmentUnmatched, counters.taken_over - before);
+            io.free(&mut output.dropped);
+            self.shared.counters.publish(counters);
+            if is_end {
+                break;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// The queues, to look at between rounds.
+    pub fn io_mut(&mut self) -> &mut Io {
+        &mut self.path.io
+    }
+
+    /// The queues, to look at after a replay.
+    pub fn into_io(self) -> Io {
+        self.path.io
+    }
+}
+
+impl<Io: PacketIo> Path<Io> {
+    /// Takes one burst from `device` all the way; the number of frames received.
+    fn burst(&mut self, state: &ForwardingState, device: DeviceIndex) -> usize {
+        let Self { io, counters, frames, .. } = self;
+        let Received { segmented } = io.receive(device, frames, self.burst);
+        let received = frames.len() + segmented;
+        if received == 0 {
+            return 0;
+        }
+        counters.rx += received as u64;
+        counters.rx_bytes += bytes(frames);
+        counters.drop(DropReason::Segmented, segmented as u64);
+        self.process(state, device);
+        received
+    }
+
+    /// Takes one burst all the way that another worker has handed over; the number of frames.
+    fn take_over(&mut self, state: &ForwardingState, other: usize) -> usize {
+        let taken = self.handoff.take(other, &mut self.frames, self.burst, &mut self.counters);
+        let Some(device) = taken else { return 0 };
+        let received = self.frames.len();
+        self.process(state, device);
+        received
+    }
+
+    /// Decides the frames of one burst that `device` received, and sends them where they go.
+    fn process(&mut self, state: &ForwardingState, device: DeviceIndex) {
+        let Self { io, pipeline, counters, frames, output, .. } = self;
+        let arrival = Arrival { device, now: io.now() };
+        pipeline.process(state, arrival, frames, output, counters, io);
+        debug_assert!(frames.is_empty(), "a frame without a fate");
+
+        for (index, frames) in (0..=u8::MAX).zip(&mut output.transmit) {
+            if !frames.is_empty() {
+                transmit(io, DeviceIndex(index), frames, counters);
+            }
+        }
+        if !output.kernel.is_empty() {
+            hand_to_kernel(io, device, &mut output.kernel, counters);
+        }
+        io.free(&mut output.dropped);
+    }
+
+    /// Publishes the counters, and lets go what the round has found for other workers: in this order.
+    fn hand_over(&mut self, cell: &CounterCell) {
+        let Self { io, handoff, counters, output, .. } = self;
+        if !output.handed.is_empty() {
+            handoff.count(&mut output.handed, &mut output.dropped, counters);
+            io.free(&mut output.dropped);
+        }
+        cell.publish(counters);
+        handoff.send();
+    }
+}
+
+/// Offers `frames` to the device once; what it does not take is freed, never retried in a spin.
+fn transmit<Io: PacketIo>(io: &mut Io, device: DeviceIndex, frames: &mut Vec<Io::Buf>, counters: &mut Counters) {
+    let (offered, offered_bytes) = (frames.len(), bytes(frames));
+    io.transmit(device, frames);
+    counters.tx += (offered - frames.len()) as u64;
+    counters.tx_bytes += offered_bytes - bytes(frames);
+    counters.drop(DropReason::TxFull, frames.len() as u64);
+    io.free(frames);
+}
+
+/// Offers `frames` to the kernel path of the device once.
+fn hand_to_kernel<Io: PacketIo>(io: &mut Io, device: DeviceIndex, frames: &mut Vec<Io::Buf>, counters: &mut Counters) {
+    let offered = frames.len();
+    io.to_kernel(device, frames);
+    counters.exception += (offered - frames.len()) as u64;
+    counters.drop(DropReason::NoKernelPath, frames.len() as u64);
+    io.free(frames);
+}
+
+fn bytes<B: PacketBuf>(frames: &[B]) -> u64 {
+    frames.iter().map(|frame| frame.data().len() as u64).sum()
+}
