@@ -6,7 +6,9 @@
 //! frames come from. Control and workers meet in the published [`state::ForwardingState`], the counters and a
 //! stop flag, nowhere else.
 
+pub mod control;
 pub mod counters;
+pub mod explain;
 pub mod io;
 pub mod pipeline;
 pub mod replay;

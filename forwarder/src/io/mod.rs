@@ -3,6 +3,8 @@
 //! are skins over them.
 
 pub mod capture;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod memory;
 pub mod pcap;
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# 'make demo' shows what Sluice does, 'make test' proves it. Both install what they need.
+
+CARGO ?= cargo
+TARGET ?= $(CURDIR)/target
+export CARGO_TARGET_DIR := $(TARGET)
+
+# cargo-nextest where it is installed, cargo's own runner elsewhere. Both build the demo, which a test needs.
+run := $(if $(shell command -v cargo-nextest),nextest run,test) --locked
+
+# The model checker: another cfg for every crate, so a target folder of its own.
+loom = RUSTFLAGS='--cfg loom' CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$(TARGET)/loom \
+    $(CARGO) test --locked --release
+
+cargo-deny = 0.20.2
+
+title = @printf '\n== %s\n' '$(1)'
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help deps build demo test fuzz fmt lint bench deny clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install what the build needs (apt, as root), or say what is missing
+	@.ci/deps
+
+build: deps ## Build sluice, sluiced and the demo in release mode
+	$(call title,build)
+	$(CARGO) build --release --locked -p forwarder --bin sluice --example demo
+	@! ldd $(TARGET)/release/sluice | grep librte   # an operator's machine has no DPDK
+	$(CARGO) build --release --locked -p forwarder --bin sluiced --features dpdk
+
+demo: build ## Forward real frames through DPDK, and swap the table meanwhile
+	@$(TARGET)/release/examples/demo
+
+test: START := $(shell date +%s)
+test: lint ## Run every check and every test
+	@.ci/deps test
+	$(call title,tests without DPDK)
+	$(CARGO) $(run)
+	$(call title,documentation tests)
+	$(CARGO) test --locked --doc
+	$(call title,generation swap and counters under loom)
+	$(loom) -p tables --test generation_loom
+	$(loom) -p forwarder --lib seqlock
+	$(call title,tests with DPDK)
+	$(CARGO) $(run) -p dpdk-sys -p forwarder --features forwarder/dpdk
+	$(call title,fuzzing for 10 s each)
+	@forwarder/fuzz/run 10
+	$(call title,documentation)
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --workspace \
+	    --features forwarder/dpdk
+	@printf '\nmake test: all passed in %s s\n' $$(( $$(date +%s) - $(START) ))
+
+FUZZ_SECONDS ?= 600
+fuzz: ## Fuzz every target, or FUZZ_TARGETS, for FUZZ_SECONDS
+	@.ci/deps test
+	@forwarder/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path forwarder/fuzz/Cargo.toml
+
+lint: deps ## Check the format, and run clippy with warnings as errors
+	$(call title,format)
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path forwarder/fuzz/Cargo.toml --check
+	$(call title,clippy without DPDK)
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(call title,clippy with DPDK)
+	$(CARGO) clippy --locked --workspace --all-targets --features forwarder/dpdk -- -D warnings
+
+bench: ## Measure the lookup
+	$(CARGO) bench --locked -p benches
+
+deny: ## Check licences, sources and, where the database can be had, advisories of the dependencies
+	@PATH="$(TARGET)/tools/bin:$$PATH"; \
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked --root $(TARGET)/tools --version $(cargo-deny) cargo-deny || exit; \
+	if cargo-deny fetch db >/dev/null 2>&1; then \
+	    cargo-deny --locked check; \
+	else \
+	    echo 'make deny: the advisory database cannot be reached; advisories are NOT checked'; \
+	    cargo-deny --locked check bans licenses sources; \
+	fi
+
+clean: ## Remove everything that was built
+	rm -rf $(TARGET)

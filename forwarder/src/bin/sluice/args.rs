@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line's words.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use forwarder::explain::{self, Protocol};
+
+const EXAMPLES: &str = "\
+Examples:
+  sluice table check table.json                what is wrong with a table, if anything
+  sluice reload table.json                     forward by it; nothing is dropped meanwhile
+  sluice explain 198.51.100.1:4242             where such a packet goes, and why
+  sluice explain [2001:db8::1]:53 --proto udp --table table.json --datacenter LHR
+  sluice stats --watch                         counters and rates, each second
+  sluice replay --config sluice.toml --in in.pcap --out out.pcap
+
+The daemon's socket is taken from --socket, SLUICE_SOCKET, or is /run/sluice/control.sock.
+Exit status: 0 done, 1 failed or refused, 2 wrong usage.";
+
+/// Talks to sluiced, works on tables, replays captures.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the daemon forward by another table; returns when every worker does
+    Reload(ReloadArgs),
+    /// What the daemon runs
+    Status,
+    /// The daemon's counters
+    Stats {
+        /// Repeat each second, with rates
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Where a packet would go, and why; by the daemon's table, or offline by --table
+    Explain(ExplainArgs),
+    /// Run a capture through a worker: no DPDK, no root, no daemon
+    Replay(ReplayArgs),
+    /// Work on table files
+    #[command(subcommand)]
+    Table(TableCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// The table
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Validate and build, but don't publish
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Take a table whose generation is not greater than the running one; the daemon logs it
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice explain 198.51.100.1:4242
+  sluice explain [2001:db8::1]:443 --proto udp
+  sluice explain 198.51.100.1 --proto 47 --table table.json --datacenter LHR")]
+pub(crate) struct ExplainArgs {
+    /// Destination; a port where the protocol has one, an IPv6 address before a port in brackets.
+    /// For icmp the port is the identifier of an echo reply
+    #[arg(value_name = "ADDR:PORT", value_parser = explain::destination)]
+    pub(crate) destination: (IpAddr, Option<u16>),
+    /// tcp, udp, icmp, or an IP protocol number
+    #[arg(long, default_value = "tcp", value_name = "PROTOCOL")]
+    pub(crate) proto: Protocol,
+    /// Answer by this table instead of the daemon's
+    #[arg(long, value_name = "FILE", requires = "datacenter")]
+    pub(crate) table: Option<PathBuf>,
+    /// Where the forwarder stands that --table is compiled for
+    #[arg(long, value_name = "NAME", requires = "table")]
+    pub(crate) datacenter: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sluice replay --config sluice.toml --in in.pcap --out out.pcap --exceptions kernel.pcap")]
+pub(crate) struct ReplayArgs {
+    /// The forwarder's configuration; workers, eal, control and device addresses are not needed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The capture that arrives at the first device, pcap or pcapng
+    #[arg(long = "in", value_name = "IN.pcap")]
+    pub(crate) input: PathBuf,
+    /// Where the transmitted frames go, in order
+    #[arg(long = "out", value_name = "OUT.pcap")]
+    pub(crate) output: PathBuf,
+    /// Use this table instead of the configuration's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: Option<PathBuf>,
+    /// Where frames for the kernel go; nowhere if not given
+    #[arg(long, value_name = "EXC.pcap")]
+    pub(crate) exceptions: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TableCommand {
+    /// Validate a table: every fault, by its place in the document
+    Check {
+        /// The table
+        file: PathBuf,
+    },
+    /// What a server owns: addresses and port ranges
+    Slices {
+        /// The table
+        file: PathBuf,
+        /// The server's name
+        #[arg(long, value_name = "NAME")]
+        server: String,
+    },
+    /// What would move between two tables, in addresses and ports
+    Diff {
+        /// The table before
+        a: PathBuf,
+        /// The table after
+        b: PathBuf,
+        /// The data centre to look from
+        #[arg(long, value_name = "NAME")]
+        datacenter: String,
+        /// Exit with status 1 if anything moves
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// The RFC 8805 geofeed of a table
+    Geofeed {
+        /// The table
+        file: PathBuf,
+    },
+}

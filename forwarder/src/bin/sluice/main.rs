@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `sluice`, the command line of an operator: asks the daemon by its socket, works on table files, replays captures.
+
+mod args;
+mod client;
+mod explain;
+mod failure;
+mod online;
+mod output;
+mod replay;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let (result, output) = match Cli::try_parse() {
+        Ok(cli) => {
+            let output = Output::new(cli.json);
+            (run(&cli, &output), output)
+        }
+        Err(told) => (tell(&told), Output::new(false)),
+    };
+    result.unwrap_or_else(|failure| failure.report(&output))
+}
+
+/// Help, the version, or what is wrong with the arguments.
+fn tell(told: &clap::Error) -> Result<ExitCode, Failure> {
+    match told.print() {
+        // Without a stderr the exit status has to do.
+        _ if told.use_stderr() => Ok(ExitCode::from(2)),
+        printed => Ok(printed.map(|()| ExitCode::SUCCESS)?),
+    }
+}
+
+fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
+    let client = || Client::connect(cli.socket.as_deref());
+    match &cli.command {
+        Command::Reload(args) => online::reload(client, args, output),
+        Command::Status => online::status(&mut client()?, output),
+        Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
+        Command::Explain(args) => explain::explain(client, args, output),
+        Command::Replay(args) => replay::replay(args, output),
+        Command::Table(command) => table::run(command, output),
+    }
+}

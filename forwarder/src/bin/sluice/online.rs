@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The commands that ask the daemon, except `explain`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use forwarder::control::report::{self, DeviceStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes};
+use serde_json::json;
+
+use crate::args::ReloadArgs;
+use crate::client::{self, Client};
+use crate::failure::Failure;
+use crate::output::{Output, Tone, columns, count, memory, span};
+
+/// Between two looks of `stats --watch`.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Back to the top left, and nothing below.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+pub(crate) fn reload(
+    client: impl FnOnce() -> Result<Client, Failure>,
+    args: &ReloadArgs,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let path = args.file.canonicalize().map_err(|error| Failure::file("read the table", &args.file, error))?;
+    let Some(path) = path.to_str() else {
+        return Err(Failure::file("name", &path, "not UTF-8, which the socket needs; rename it"));
+    };
+    let params = json!({ "path": path, "dry_run": args.dry_run, "force": args.force });
+    let result = client()?.call("reload", &params)?;
+    if output.json() {
+        output.document(&result)?;
+    } else {
+        output.text(describe(&client::read(result)?))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(done: &ReloadReport) -> String {
+    let ReloadReport { generation, previous, parse_ms, build_ms, swap_us, .. } = done;
+    let times = format!("read in {parse_ms:.1} ms, built in {build_ms:.1} ms");
+    match (done.changed, done.dry_run) {
+        (false, _) => format!("generation {generation} runs already, with the same content; nothing done"),
+        (true, true) => format!("generation {generation} would replace {previous}; {times}, not published"),
+        (true, false) => format!("generation {generation}, after {previous}; {times}, at every worker in {swap_us} µs"),
+    }
+}
+
+pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, Failure> {
+    let result = client.call("status", &json!({}))?;
+    if output.json() {
+        output.document(&result)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status: Status = client::read(result)?;
+    let now = report::timestamp(SystemTime::now());
+    let table = &status.table;
+    let cores: Vec<_> = status.workers.iter().map(|worker| worker.core.to_string()).collect();
+    let mut rows = vec![
+        [
+            "state".to_owned(),
+            output.tone(if status.state == "forwarding" { Tone::Good } else { Tone::Bad }, &status.state),
+        ],
+        ["generation".to_owned(), {
+            let generation = output.tone(Tone::Strong, status.generation);
+            format!("{generation}, for {}", span(now.saturating_sub(table.since)))
+        }],
+        ["table".to_owned(), {
+            let (prefixes, servers) = (count(table.prefixes, "prefix"), count(table.servers, "server"));
+            format!("{}: {prefixes}, {servers}, {}", table.path, count(table.datacenters, "data centre"))
+        }],
+        [format!("from {}", status.datacenter), {
+            let (targets, remotes) = (count(table.targets, "target"), count(table.remotes, "other data centre"));
+            format!("{targets}, {remotes}, {}", memory(table.bytes))
+        }],
+        ["workers".to_owned(), format!("{}, on core {}", status.workers.len(), cores.join(", "))],
+    ];
+    rows.extend(status.devices.iter().map(|device| [format!("device {}", device.name), describe_device(device)]));
+    rows.extend(status.last_reload.iter().map(|last| ["last reload".to_owned(), describe_reload(last, now, output)]));
+    if status.swap_us.count > 0 {
+        let SwapTimes { count, p50, p99, max } = status.swap_us;
+        rows.push([
+            "swaps".to_owned(),
+            format!("{count}, at every worker in {p50} µs (p50), {p99} µs (p99), {max} µs at most"),
+        ]);
+    }
+    let Status { version, pid, uptime_s, config, .. } = &status;
+    rows.push(["daemon".to_owned(), format!("sluiced {version}, pid {pid}, up {}, by {config}", span(*uptime_s))]);
+    output.text(columns(&rows.map_rows(), |_| false))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rows of two cells as rows of any.
+trait MapRows {
+    fn map_rows(self) -> Vec<Vec<String>>;
+}
+
+impl MapRows for Vec<[String; 2]> {
+    fn map_rows(self) -> Vec<Vec<String>> {
+        self.into_iter().map(Vec::from).collect()
+    }
+}
+
+fn describe_device(device: &DeviceStatus) -> String {
+    let DeviceStatus { mac, mtu, next_hop_mac, .. } = device;
+    let next_hop = next_hop_mac.as_deref().unwrap_or("none");
+    let gue = if device.gue { "" } else { ", no GUE accepted" };
+    format!("{mac}, MTU {mtu}, next hop {next_hop}{gue}")
+}
+
+fn describe_reload(last: &ReloadStatus, now: u64, output: &Output) -> String {
+    let ReloadStatus { at, by, from, error, .. } = last;
+    let outcome = match error {
+        None => output.tone(Tone::Good, "done"),
+        Some(error) => output.tone(Tone::Bad, error),
+    };
+    format!("{} ago, {from}, by {by}: {outcome}", span(now.saturating_sub(*at)))
+}
+
+pub(crate) fn stats(client: &mut Client, watch: bool, output: &Output) -> Result<ExitCode, Failure> {
+    let mut before: Option<(Instant, Stats)> = None;
+    loop {
+        let result = client.call("stats", &json!({}))?;
+        let now = Instant::now();
+        if output.json() {
+            output.document(&result)?;
+        } else {
+            let stats: Stats = client::read(result)?;
+            let last = before.as_ref().map(|(then, stats)| (now.duration_since(*then), stats));
+            let clear = if watch && output.terminal() { CLEAR } else { "" };
+            output.text(format!("{clear}{}", table(&stats, watch, last, output)))?;
+            before = Some((now, stats));
+        }
+        if !watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// The counters in columns: total, rate while watching, and each worker's where there are several.
+fn table(stats: &Stats, watch: bool, last: Option<(Duration, &Stats)>, output: &Output) -> String {
+    let workers = if stats.workers.len() > 1 { stats.workers.as_slice() } else { &[] };
+    let mut head = vec![format!("generation {}", stats.generation), "total".to_owned()];
+    head.extend(watch.then(|| "per second".to_owned()));
+    head.extend(workers.iter().map(|worker| format!("worker {}", worker.worker)));
+    let total = crate::replay::numbers(&stats.counters);
+    let before = last.map(|(elapsed, stats)| (elapsed, crate::replay::numbers(&stats.counters)));
+    let each: Vec<_> = workers.iter().map(|worker| crate::replay::numbers(&worker.counters)).collect();
+    let mut rows = vec![head];
+    for (index, (name, number)) in total.iter().enumerate() {
+        if *number == 0 && name.starts_with("drop ") {
+            continue;
+        }
+        let mut row = vec![name.clone(), number.to_string()];
+        row.extend(watch.then(|| {
+            let before = before.as_ref().and_then(|(elapsed, numbers)| Some((elapsed, numbers.get(index)?.1)));
+            before.map_or_else(|| "-".to_owned(), |(elapsed, before)| rate(*number, before, *elapsed))
+        }));
+        row.extend(each.iter().map(|numbers| numbers.get(index).map_or(0, |(_, number)| *number).to_string()));
+        rows.push(row);
+    }
+    format!(
+        "{}\n{}",
+        columns(&rows, |column| column > 0),
+        crate::replay::conservation(stats.conservation.imbalance, output)
+    )
+}
+
+fn rate(now: i128, before: i128, elapsed: Duration) -> String {
+    format!("{:.0}", now.saturating_sub(before).max(0) as f64 / elapsed.as_secs_f64().max(0.001))
+}

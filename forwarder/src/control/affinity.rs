@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which thread runs on which core: every worker has one to itself, everything else stays away from those.
+
+use core_affinity::CoreId;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The cores that this process may use, as they were before anybody pinned the calling thread.
+#[derive(Debug, Clone)]
+pub(super) struct Cores {
+    available: Vec<usize>,
+    all: Option<CpuSet>,
+}
+
+/// The cores that control may use.
+#[derive(Debug, Clone)]
+pub(super) struct ControlCores(Option<CpuSet>);
+
+/// A worker's core that this process may not use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "workers.cores: core {core} does not exist or is not allowed to this process, which may use {}",
+    list(available)
+)]
+pub struct NoCore {
+    core: usize,
+    available: Vec<usize>,
+}
+
+fn list(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Cores {
+    /// Asks the system. Threads inherit the answer, and DPDK's start narrows it: ask before.
+    pub(super) fn enumerate() -> Self {
+        let available = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+        Self { available, all: sched_getaffinity(None).ok() }
+    }
+
+    /// Whether every one of `cores` can be used.
+    pub(super) fn check(&self, cores: &[usize]) -> Result<(), NoCore> {
+        match cores.iter().find(|core| !self.available.contains(core)) {
+            Some(core) => Err(NoCore { core: *core, available: self.available.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the calling thread back what it had.
+    pub(super) fn restore(&self) {
+        ControlCores(self.all).apply();
+    }
+
+    /// All cores but those of the workers; all if the workers have them all.
+    pub(super) fn besides(&self, workers: &[usize]) -> ControlCores {
+        ControlCores(self.all.map(|all| {
+            let mut others = all;
+            workers.iter().for_each(|core| others.unset(*core));
+            if others.count() == 0 { all } else { others }
+        }))
+    }
+}
+
+impl ControlCores {
+    /// Keeps the calling thread, and those that it will start, to these cores. Without the right to, it stays where it is.
+    pub(super) fn apply(&self) {
+        if let Some(set) = &self.0
+            && let Err(error) = sched_setaffinity(None, set)
+        {
+            tracing::warn!("cannot keep a control thread off the workers' cores: {error}");
+        }
+    }
+}
+
+/// Pins the calling thread to one core.
+pub(super) fn pin(core: usize) -> bool {
+    core_affinity::set_for_current(CoreId { id: core })
+}

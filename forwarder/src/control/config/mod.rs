@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The forwarder's configuration file (contract section 2): TOML, read and checked as a whole.
+
+mod problem;
+mod read;
+mod section;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tables::table::Viewpoint;
+
+pub use self::problem::{ConfigError, Problem};
+use crate::settings::{self, Dscp, FragmentLimits, Icmp, Settings, Underlay};
+use crate::wire::MacAddr;
+
+/// The control socket's path unless the configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/sluice/control.sock";
+
+/// The key of the flow hash unless the configuration says otherwise. Everybody knows it: see [`Config::warnings`].
+pub const DEFAULT_FLOW_KEY: [u8; 16] =
+    [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+
+/// What a configuration is read for: it decides which keys must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// For `sluiced`: devices with an address, and workers.
+    Daemon,
+    /// For `sluice replay`: devices need no address, and there need be no workers.
+    Replay,
+}
+
+/// A whole configuration; paths are resolved, every value is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The data centre from whose point of view the table is compiled.
+    pub datacenter: String,
+    /// The table to load at start.
+    pub table: PathBuf,
+    /// Own addresses and the GUE port.
+    pub underlay: Underlay,
+    /// The 128-bit key of the flow hash, its bytes in the order written.
+    pub flow_key: [u8; 16],
+    /// Where the outer DSCP comes from.
+    pub dscp: Dscp,
+    /// The devices, in the order of the file; at least one.
+    pub devices: Vec<Device>,
+    /// Who polls them.
+    pub workers: Workers,
+    /// Arguments for DPDK's environment.
+    pub eal_args: Vec<String>,
+    /// Messages that the forwarder sends by itself.
+    pub icmp: Icmp,
+    /// How much is remembered of fragments.
+    pub fragments: FragmentLimits,
+    /// The control socket.
+    pub control: Control,
+    /// Where Prometheus may ask.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Where a device is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A virtual device: driver, a number, and its arguments.
+    Vdev(String),
+    /// A NIC's PCI address.
+    Pci(String),
+}
+
+/// One element of `device` in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name here.
+    pub name: String,
+    /// Where it is; only a replay may do without.
+    pub address: Option<Address>,
+    /// Largest outer IP packet that may leave.
+    pub mtu: u16,
+    /// Destination MAC of what leaves.
+    pub next_hop: Option<MacAddr>,
+    /// Source MAC of what leaves, instead of the device's own.
+    pub mac: Option<MacAddr>,
+    /// TAP interface towards the kernel.
+    pub kernel: Option<String>,
+    /// 802.1Q tag of what leaves.
+    pub vlan: Option<u16>,
+    /// Whether GUE from peers may arrive here.
+    pub gue: bool,
+}
+
+/// The table `workers` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workers {
+    /// One worker on each of these cores.
+    pub cores: Vec<usize>,
+    /// Frames that a worker takes at once, 1–256.
+    pub burst: usize,
+}
+
+/// The table `control` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Path of the control socket.
+    pub socket: PathBuf,
+    /// Users that may change what runs, beside root and the daemon's own.
+    pub change_uids: Vec<u32>,
+    /// Groups whose members (by effective group) may change what runs.
+    pub change_gids: Vec<u32>,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    pub fn load(file: &Path, purpose: Purpose) -> Result<Self, ConfigError> {
+        match std::fs::read(file) {
+            Ok(bytes) => Self::parse(&bytes, file, purpose),
+            Err(error) => Err(ConfigError::Read { file: file.to_owned(), error }),
+        }
+    }
+
+    /// Reads the content of the configuration file `file`, to whose directory relative paths refer.
+    pub fn parse(content: &[u8], file: &Path, purpose: Purpose) -> Result<Self, ConfigError> {
+        read::config(content, file, purpose)
+            .map_err(|problems| ConfigError::Content { file: file.to_owned(), problems })
+    }
+
+    /// From where this forwarder looks at the table.
+    pub fn viewpoint(&self) -> Viewpoint {
+        Viewpoint { datacenter: self.datacenter.clone(), ipv4: self.underlay.ipv4, ipv6: self.underlay.ipv6 }
+    }
+
+    /// What the datapath is told. `macs` are the devices' own addresses, in order; a device beyond them that has none
+    /// configured gets the zero address.
+    pub fn settings(&self, macs: &[MacAddr]) -> Settings {
+        let device = |(index, device): (usize, &Device)| settings::Device {
+            name: device.name.clone(),
+            mtu: device.mtu,
+            mac: device.mac.or_else(|| macs.get(index).copied()).unwrap_or_default(),
+            next_hop: device.next_hop,
+            vlan: device.vlan,
+            kernel_path: false,
+            gue: device.gue,
+        };
+        Settings {
+            underlay: self.underlay.clone(),
+            flow_key: self.flow_key,
+            dscp: self.dscp,
+            icmp: self.icmp.clone(),
+            devices: self.devices.iter().enumerate().map(device).collect(),
+            fragments: self.fragments,
+        }
+    }
+
+    /// What an operator should know before relying on this configuration, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.flow_key == DEFAULT_FLOW_KEY {
+            let text = "underlay.flow_key is the published default: anybody can aim flows at one queue; \
+                        set the same secret key of 32 hex digits on all forwarders";
+            warnings.push(text.to_owned());
+        }
+        if let Some(listen) = self.metrics {
+            warnings.push(format!("metrics.listen: this version serves no metrics; nothing listens on {listen}"));
+        }
+        for device in self.devices.iter().filter(|device| device.kernel.is_some()) {
+            let name = &device.name;
+            warnings.push(format!(
+                "device {name}: this version has no path to the kernel; frames for it are dropped as no_kernel_path"
+            ));
+        }
+        if self.devices.iter().all(|device| device.next_hop.is_none()) {
+            let text = "no device has a next_hop_mac, and this version resolves none: \
+                        every forwarded packet is dropped as next_hop_unresolved";
+            warnings.push(text.to_owned());
+        }
+        warnings
+    }
+}

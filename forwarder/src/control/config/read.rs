@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the TOML document to a [`Config`], table by table. Every table is read to its end whatever is wrong with it, so
+//! that one run shows every problem.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::section::{Findings, Kind, Section};
+use super::{Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Problem, Purpose, Workers, values};
+use crate::settings::{Dscp, Echo, FragmentLimits, Icmp, Underlay};
+
+/// UDP port of GUE that everybody uses (draft-ietf-intarea-gue).
+const DEFAULT_GUE_PORT: u16 = 6080;
+/// IP MTU of plain Ethernet.
+const DEFAULT_MTU: u16 = 1500;
+/// An IPv4 link carries at least this (RFC 791).
+const MIN_MTU: i64 = 68;
+const DEFAULT_BURST: usize = 64;
+const MAX_BURST: i64 = 256;
+const DEFAULT_ICMP_RATE: u32 = 1000;
+/// About 2 GB a worker.
+const MAX_FRAGMENT_CONTEXTS: i64 = 1 << 24;
+/// About 2 GB of DPDK's memory a worker.
+const MAX_FRAGMENT_PACKETS: i64 = 1 << 20;
+/// As many as DPDK is built for (`RTE_MAX_ETHPORTS`).
+const MAX_DEVICES: usize = 32;
+/// As many as the kernel's usual CPU mask holds.
+const MAX_CORE: i64 = 1023;
+
+/// Reads a whole document.
+pub(super) fn config(content: &[u8], file: &Path, purpose: Purpose) -> Result<Config, Vec<Problem>> {
+    let whole = |line, message: String| vec![Problem { line, place: String::new(), message }];
+    let text = std::str::from_utf8(content).map_err(|error| {
+        let before = content.iter().take(error.valid_up_to());
+        whole(1 + before.filter(|byte| **byte == b'\n').count(), "is not UTF-8 text".to_owned())
+    })?;
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let findings = Findings::new(text);
+    for error in &errors {
+        let message = error.message().replace('\n', ", ");
+        findings.add(Kind::Wrong, error.span().unwrap_or(0..0), String::new(), message);
+    }
+    let config = if errors.is_empty() { top(Section::top(&findings, &document), file, purpose) } else { None };
+    match (config, findings.into_problems()) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) if problems.is_empty() => Err(whole(1, "the configuration is incomplete".to_owned())),
+        (_, problems) => Err(problems),
+    }
+}
+
+fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let datacenter = top.text("datacenter");
+    if !top.has("datacenter") {
+        top.missing("datacenter", "name the data centre this forwarder stands in");
+    }
+    let table = top.text("table").map(|path| directory.join(path));
+    if !top.has("table") {
+        top.missing("table", "name the table to load at start");
+    }
+    let (underlay, flow_key, dscp) = underlay(top.section("underlay"));
+    let sections = top.sections("device");
+    let workers = workers(top.section("workers"), purpose);
+    let devices = devices(&top, sections, workers.cores.len(), purpose);
+    let mut eal = top.section("eal");
+    let eal_args = eal.texts("args").unwrap_or_default();
+    eal.finish();
+    let icmp = icmp(top.section("icmp"));
+    let fragments = fragments(top.section("fragments"));
+    let control = control(top.section("control"), directory);
+    let mut metrics = top.section("metrics");
+    let listen = metrics.parse("listen", "ADDRESS:PORT", values::listen);
+    metrics.finish();
+    top.finish();
+    Some(Config {
+        file: file.to_owned(),
+        datacenter: datacenter?,
+        table: table?,
+        underlay,
+        flow_key,
+        dscp,
+        devices,
+        workers,
+        eal_args,
+        icmp,
+        fragments,
+        control,
+        metrics: listen,
+    })
+}
+
+fn underlay(mut section: Section<'_>) -> (Underlay, [u8; 16], Dscp) {
+    let ipv4 = section.parse("ipv4", "an IPv4 address", values::ipv4);
+    let ipv6 = section.parse("ipv6", "an IPv6 address", values::ipv6);
+    if !section.has("ipv4") && !section.has("ipv6") {
+        section.missing("ipv4", "give the forwarder's own underlay address, ipv4 or ipv6 or both");
+    }
+    let gue_port = section.integer("gue_port", 1..=65_535).unwrap_or(DEFAULT_GUE_PORT);
+    let flow_key = section.parse("flow_key", "32 hexadecimal digits", values::flow_key).unwrap_or(DEFAULT_FLOW_KEY);
+    let dscp = section.text_or_integer("dscp", 0..=63, Dscp::Fixed, values::dscp).unwrap_or(Dscp::Copy);
+    section.finish();
+    (Underlay { ipv4, ipv6, gue_port }, flow_key, dscp)
+}
+
+fn devices(top: &Section<'_>, sections: Vec<Section<'_>>, workers: usize, purpose: Purpose) -> Vec<Device> {
+    if sections.is_empty() && !top.has("device") {
+        top.missing("device", "give at least one [[device]]");
+    }
+    if sections.len() > MAX_DEVICES {
+        top.complain("device", format!("{} devices; at most {MAX_DEVICES} are possible", sections.len()));
+    }
+    let mut devices: Vec<Device> = Vec::new();
+    for section in sections {
+        devices.extend(device(section, &devices, workers, purpose));
+    }
+    devices
+}
+
+fn device(mut section: Section<'_>, before: &[Device], workers: usize, purpose: Purpose) -> Option<Device> {
+    let name = section.parse("name", "a string", values::name);
+    if !section.has("name") {
+        section.missing("name", "give the device a name");
+    }
+    if before.iter().any(|other| Some(&other.name) == name.as_ref()) {
+        section.complain("name", "another device has this name");
+    }
+    let vdev = section.parse("vdev", "a string", values::vdev).map(Address::Vdev);
+    let pci = section.parse("pci", "a PCI address", values::pci).map(Address::Pci);
+    match (section.has("vdev"), section.has("pci")) {
+        (true, true) => section.complain("pci", "give either vdev or pci, not both"),
+        (false, false) if purpose == Purpose::Daemon => section.missing("vdev", "give the device's vdev or pci"),
+        _ => {}
+    }
+    let address = vdev.or(pci);
+    if address.is_some() && before.iter().any(|other| same_device(other.address.as_ref(), address.as_ref())) {
+        let key = if section.has("vdev") { "vdev" } else { "pci" };
+        section.complain(key, "another [[device]] is this one already");
+    }
+    let mac = section.parse("mac", "a MAC address", values::mac);
+    if mac.is_some_and(|mac| mac.0 == [0; 6]) {
+        section.complain("mac", "the zero address can't be a device's own");
+    }
+    let next_hop = section.parse("next_hop_mac", "a MAC address", values::mac);
+    let queues: Option<usize> = section.integer("queues", 1..=MAX_CORE + 1);
+    if let (Some(queues), Purpose::Daemon, 1..) = (queues, purpose, workers)
+        && queues != workers
+    {
+        section.complain("queues", format!("{queues} is not the number of workers, {workers}; leave it out"));
+    }
+    let device = Device {
+        name: name.unwrap_or_default(),
+        address,
+        mtu: section.integer("mtu", MIN_MTU..=65_535).unwrap_or(DEFAULT_MTU),
+        next_hop,
+        mac,
+        kernel: section.parse("kernel", "an interface name", values::interface),
+        vlan: section.integer("vlan", 1..=4094),
+        gue: section.boolean("gue").unwrap_or(true),
+    };
+    section.finish();
+    Some(device)
+}
+
+/// Whether two addresses name one device: for a virtual one the arguments don't count.
+fn same_device(one: Option<&Address>, other: Option<&Address>) -> bool {
+    let first = |text: &str| text.split(',').next().unwrap_or_default().to_owned();
+    let name = |address: &Address| match address {
+        Address::Vdev(text) => first(text),
+        Address::Pci(text) => first(text.strip_prefix("0000:").unwrap_or(text)).to_ascii_lowercase(),
+    };
+    one.map(name) == other.map(name)
+}
+
+fn workers(mut section: Section<'_>, purpose: Purpose) -> Workers {
+    let cores: Option<Vec<usize>> = section.integers("cores", 0..=MAX_CORE);
+    match (section.has("cores"), &cores) {
+        (false, _) if purpose == Purpose::Daemon => {
+            section.missing("cores", "name the cores to poll on, such as cores = [1]");
+        }
+        (true, Some(cores)) if purpose == Purpose::Daemon && cores.is_empty() => {
+            section.complain("cores", "name at least one core, such as cores = [1]");
+        }
+        _ => {}
+    }
+    let cores = cores.unwrap_or_default();
+    if let Some(core) = cores.iter().enumerate().find(|(i, core)| cores.iter().take(*i).any(|c| c == *core)) {
+        section.complain("cores", format!("core {} is named twice; a worker has a core to itself", core.1));
+    }
+    let burst = section.integer("burst", 1..=MAX_BURST).unwrap_or(DEFAULT_BURST);
+    section.finish();
+    Workers { cores, burst }
+}
+
+fn icmp(mut section: Section<'_>) -> Icmp {
+    let echo = section.parse("echo", "\"answer\" or \"drop\"", |text| match text {
+        "answer" => Ok(Echo::Answer),
+        "drop" => Ok(Echo::Drop),
+        _ => Err(format!("{text:?} is neither \"answer\" nor \"drop\"")),
+    });
+    let icmp = Icmp {
+        echo: echo.unwrap_or(Echo::Answer),
+        rate: section.integer("rate", 0..=i64::from(u32::MAX)).unwrap_or(DEFAULT_ICMP_RATE),
+        source4: section.parse("source4", "an IPv4 address", values::ipv4),
+        source6: section.parse("source6", "an IPv6 address", values::ipv6),
+    };
+    section.finish();
+    icmp
+}
+
+fn fragments(mut section: Section<'_>) -> FragmentLimits {
+    let usual = FragmentLimits::default();
+    let limits = FragmentLimits {
+        contexts: section.integer("contexts", 1..=MAX_FRAGMENT_CONTEXTS).unwrap_or(usual.contexts),
+        packets: section.integer("packets", 0..=MAX_FRAGMENT_PACKETS).unwrap_or(usual.packets),
+        bytes: section.integer("bytes", 0..=i64::from(u32::MAX)).unwrap_or(usual.bytes),
+    };
+    section.finish();
+    limits
+}
+
+fn control(mut section: Section<'_>, directory: &Path) -> Control {
+    let socket = section.text("socket").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), |path| directory.join(path));
+    if let Err(error) = values::socket_length(&socket) {
+        section.complain("socket", error);
+    }
+    let ids = 0..=i64::from(u32::MAX) - 1;
+    let control = Control {
+        socket,
+        change_uids: section.integers("change_uids", ids.clone()).unwrap_or_default(),
+        change_gids: section.integers("change_gids", ids).unwrap_or_default(),
+    };
+    section.finish();
+    control
+}

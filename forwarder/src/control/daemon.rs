@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The daemon's life: start, wait for signals, stop.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tables::{Faults, Source};
+
+use super::affinity::{ControlCores, Cores, NoCore};
+use super::config::Config;
+use super::forwarder::Forwarder;
+use super::generations::{FIRST_GENERATION, summary};
+use super::load::Document;
+use super::server::Server;
+use super::socket::{ControlSocket, SocketError};
+use super::workers::{WorkerError, Workers};
+use crate::counters;
+use crate::io::{DeviceIndex, PacketIo};
+use crate::state::ForwardingState;
+use crate::wire::MacAddr;
+
+/// Where frames come from and go to: DPDK, or memory in tests. Dropped when all workers have ended.
+pub trait Backend {
+    /// The queues of one worker.
+    type Io: PacketIo + Send + 'static;
+
+    /// A device's own address.
+    fn mac(&self, device: DeviceIndex) -> MacAddr;
+
+    /// The queues, one element a worker. Called once.
+    fn queues(&mut self) -> Vec<Self::Io>;
+}
+
+/// Why the daemon did not start, or stopped by itself. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A core is missing.
+    #[error(transparent)]
+    Core(#[from] NoCore),
+    /// The table is refused.
+    #[error("{} was refused: {}", Document::File(path), summary(faults))]
+    Table {
+        /// Its file.
+        path: PathBuf,
+        /// Every fault.
+        faults: Faults,
+    },
+    /// No control socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The devices could not be started.
+    #[error("{0}")]
+    Backend(String),
+    /// A worker did not start, or failed.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// A thread or a signal handler was refused.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, io::Error),
+}
+
+impl DaemonError {
+    /// Everything that is wrong, a line each; the last line says it all.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = match self {
+            Self::Table { path, faults } if faults.0.len() > 1 => list(path, faults),
+            _ => Vec::new(),
+        };
+        lines.push(self.to_string());
+        lines
+    }
+}
+
+/// Every fault of a table, with its file.
+fn list(path: &Path, faults: &Faults) -> Vec<String> {
+    faults.0.iter().map(|fault| format!("{}: {fault}", path.display())).collect()
+}
+
+/// What the daemon waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Stop(&'static str),
+    WorkerEnded(usize),
+}
+
+/// A daemon that forwards.
+pub struct Daemon<B: Backend> {
+    forwarder: Arc<Forwarder>,
+    // Dropped in this order: nobody asks for what has ended.
+    server: Server,
+    workers: Workers,
+    backend: B,
+    control_cores: ControlCores,
+    events: Receiver<Event>,
+    stop: Sender<Event>,
+}
+
+/// Ends a daemon from another thread.
+#[derive(Debug, Clone)]
+pub struct Stopper(Sender<Event>);
+
+impl Stopper {
+    /// Ends it; `why` goes into the log.
+    pub fn stop(&self, why: &'static str) {
+        // Without a receiver it has ended already.
+        let _ = self.0.send(Event::Stop(why));
+    }
+}
+
+/// Checks configuration and table, and starts nothing. What is fine in a line, or every fault in one.
+pub fn check(config: &Config) -> Result<String, Vec<String>> {
+    let (source, state) = load(config).map_err(|faults| list(&config.table, &faults))?;
+    let generation = source.generation().map_or_else(|| "no generation".to_owned(), |g| format!("generation {g}"));
+    Ok(format!(
+        "OK: {} and {} ({generation}, {} prefixes, {} servers, {} targets for {})",
+        config.file.display(),
+        config.table.display(),
+        source.entries().len(),
+        source.servers().len(),
+        state.table.targets().len(),
+        config.datacenter,
+    ))
+}
+
+/// Loads the configured table. What is made of it needs nothing from the devices, so a table that does not suit this
+/// forwarder is refused before any device is touched.
+fn load(config: &Config) -> Result<(Source, ForwardingState), Faults> {
+    let source = Document::File(&config.table).read()?;
+    let generation = source.generation().unwrap_or(FIRST_GENERATION);
+    let state = ForwardingState::build(&source, generation, &config.viewpoint(), &config.settings(&[]))?;
+    Ok((source, state))
+}
+
+/// Runs a daemon until a signal or a failure ends it.
+pub fn run<B, E>(config: Config, start: impl FnOnce(&Config) -> Result<B, E>) -> Result<(), DaemonError>
+where
+    B: Backend,
+    E: std::fmt::Display,
+{
+    // Before anything is there to clean up, so that a signal during the start ends the daemon like any other.
+    let signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| DaemonError::System("handle signals", error))?;
+    let daemon = Daemon::start(config, start)?;
+    daemon.obey(signals)?;
+    daemon.wait()
+}
+
+impl<B: Backend> Daemon<B> {
+    /// Loads the table, takes the socket, starts the devices with `start` and a worker for each core.
+    pub fn start<E>(config: Config, start: impl FnOnce(&Config) -> Result<B, E>) -> Result<Self, DaemonError>
+    where
+        E: std::fmt::Display,
+    {
+        config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        let cores = Cores::enumerate();
+        cores.check(&config.workers.cores)?;
+        let (source, state) =
+            load(&config).map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
+        let socket = ControlSocket::bind(&config.control.socket)?;
+
+        let backend = start(&config).map_err(|error| DaemonError::Backend(error.to_string()));
+        cores.restore();
+        let mut backend = backend?;
+        let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
+        let settings = Arc::new(config.settings(&macs));
+        let control_cores = cores.besides(&config.workers.cores);
+        let (forwarder, readers) = Forwarder::new(config.clone(), settings, &source, state);
+        drop(source);
+
+        let forwarder = Arc::new(forwarder);
+        let (stop, events) = channel();
+        let workers = Workers::start(&forwarder, readers, backend.queues(), &stop)?;
+        let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
+            .map_err(|error| DaemonError::System("start the control thread", error))?;
+        let running = forwarder.generations().running();
+        tracing::info!(
+            generation = running.generation,
+            prefixes = running.prefixes,
+            targets = running.targets,
+            cores = ?config.workers.cores,
+            socket = %config.control.socket.display(),
+            "forwarding"
+        );
+        Ok(Self { forwarder, server, workers, backend, control_cores, events, stop })
+    }
+
+    /// The forwarder, as the socket's methods see it.
+    pub fn forwarder(&self) -> &Arc<Forwarder> {
+        &self.forwarder
+    }
+
+    /// What ends [`Self::wait`].
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Waits until something ends the daemon, then stops the workers and lets the devices flush.
+    pub fn wait(self) -> Result<(), DaemonError> {
+        let event = self.events.recv();
+        match event {
+            Ok(Event::Stop(why)) => tracing::info!("stopping: {why}"),
+            Ok(Event::WorkerEnded(worker)) => tracing::error!("stopping: worker {worker} has ended by itself"),
+            Err(_) => tracing::error!("stopping: nothing is left to wait for"),
+        }
+        drop(self.server);
+        self.forwarder.stop_workers();
+        let ended = self.workers.join();
+        let workers = self.forwarder.workers().iter();
+        let total = counters::total(&counters::read_all(workers.map(|worker| &worker.counters)));
+        tracing::info!(
+            rx = total.rx,
+            originated = total.originated,
+            tx = total.tx,
+            exception = total.exception,
+            held = total.held_net(),
+            drops = total.dropped_total(),
+            imbalance = total.imbalance(),
+            "stopped"
+        );
+        drop(self.backend);
+        match event {
+            Ok(Event::WorkerEnded(worker)) => ended.and(Err(WorkerError::Ended(worker))).map_err(Into::into),
+            _ => ended.map_err(Into::into),
+        }
+    }
+
+    /// Lets signals rule: SIGHUP reloads, on a thread of its own so that a long build doesn't keep SIGTERM waiting.
+    fn obey(&self, mut signals: Signals) -> Result<(), DaemonError> {
+        let reload = self.reloader()?;
+        let stop = self.stop.clone();
+        let cores = self.control_cores.clone();
+        let wait = move || {
+            cores.apply();
+            for signal in signals.forever() {
+                match signal {
+                    // One reload waits at most: it will see whatever is in the file by then.
+                    SIGHUP => drop(reload.try_send(())),
+                    SIGINT => drop(stop.send(Event::Stop("SIGINT"))),
+                    _ => drop(stop.send(Event::Stop("SIGTERM"))),
+                }
+            }
+        };
+        spawn("signals", wait)
+    }
+
+    fn reloader(&self) -> Result<SyncSender<()>, DaemonError> {
+        let (sender, receiver) = sync_channel(1);
+        let forwarder = Arc::clone(&self.forwarder);
+        let cores = self.control_cores.clone();
+        let reload = move || {
+            cores.apply();
+            while let Ok(()) = receiver.recv() {
+                // The log has the outcome.
+                let _ = forwarder.reload_configured();
+            }
+        };
+        spawn("reload", reload)?;
+        Ok(sender)
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), DaemonError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
+    spawned.map(drop).map_err(|error| DaemonError::System("start a thread", error))
+}

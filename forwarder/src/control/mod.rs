@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Everything that happens off the hot path: configuration, table changes, the socket, the daemon's life.
+//!
+//! ```text
+//!  signals ─► daemon ─► workers          socket ─► server ─► rpc ─► methods
+//!               │                                                     │
+//!               └──────────────► forwarder ◄──────────────────────────┘
+//!                                    └─► generations ─► (published) ─► workers
+//! ```
+
+mod affinity;
+pub mod config;
+pub mod daemon;
+pub mod forwarder;
+pub mod generations;
+mod line;
+pub mod load;
+pub mod methods;
+mod params;
+pub mod peer;
+mod places;
+pub mod report;
+pub mod rpc;
+mod server;
+mod socket;
+mod workers;

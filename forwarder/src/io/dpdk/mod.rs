@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The DPDK backend: the only place of this crate that touches `dpdk-sys`.
+//!
+//! [`Dpdk::start`] starts EAL with the configured devices, makes the buffer pools and brings every device up with a queue
+//! pair for each worker; [`Dpdk::queues`] hands those out, one [`DpdkIo`] a worker. Everything that can fail fails there, with
+//! an [`Error`] that says what to do; what is left for the datapath can't.
+//!
+//! Ownership: a [`Mbuf`] is one buffer and gives it back when dropped; transmitting gives it away. Devices are closed, then
+//! pools freed, then EAL ended, when [`Dpdk`] and all [`DpdkIo`] are gone; if somebody still owns a buffer then, its memory
+//! stays mapped.
+//!
+//! DPDK is one a process, for its whole life. Enumerate cores before it starts (see `eal`), and start it before other
+//! threads write to standard error (see `capture`).
+#![allow(unsafe_code, reason = "the wrapper around the foreign interface is what is safe")]
+
+mod address;
+mod arguments;
+mod capture;
+mod device;
+mod eal;
+mod error;
+mod mbuf;
+mod pool;
+mod queues;
+
+use std::sync::Arc;
+
+pub use address::{DeviceAddress, DeviceSpec};
+pub use error::Error;
+pub use mbuf::Mbuf;
+pub use queues::DpdkIo;
+
+use crate::io::DeviceIndex;
+use crate::wire::MacAddr;
+
+/// What DPDK takes for the program's name, and puts before messages of getopt.
+const PROGRAM: &str = "sluiced";
+
+/// As many queues as DPDK gives a device at most.
+const MAX_WORKERS: u16 = 1024;
+
+/// Descriptors of a queue, where the device allows it: about a millisecond of frames at a million a second.
+const DESCRIPTORS: u16 = 1024;
+
+/// The devices and what they stand on. The order of the fields is that of dropping.
+struct Running {
+    devices: Vec<device::Device>,
+    frames: pool::Pool,
+    large: pool::Pool,
+    _eal: eal::Eal,
+}
+
+/// DPDK with all devices running.
+pub struct Dpdk {
+    running: Arc<Running>,
+    /// What [`Self::queues`] has yet to hand out.
+    queues: Vec<DpdkIo>,
+}
+
+impl Dpdk {
+    /// Starts EAL and `devices`, each with `workers` queue pairs, for bursts of `burst` frames, with buffers to spare for `kept`
+    /// frames that the workers keep for a while.
+    ///
+    /// `eal_args` are the user's; arguments for the devices, and for what the user leaves open, are added. The files that
+    /// a vdev names are relative to the working directory.
+    pub fn start(
+        eal_args: &[String],
+        devices: &[DeviceSpec],
+        workers: usize,
+        burst: usize,
+        kept: usize,
+    ) -> Result<Self, Error> {
+        let count = u16::try_from(workers).ok().filter(|count| (1..=MAX_WORKERS).contains(count));
+        let workers = count.ok_or(Error::Workers(workers))?;
+        let burst = u32::try_from(burst).unwrap_or(u32::MAX);
+        let kept = u32::try_from(kept).unwrap_or(u32::MAX);
+        let (eal, log) = eal::Eal::start(eal_args, devices)?;
+        let found =
+            devices.iter().map(|device| device::Device::find(device, workers, &log)).collect::<Result<_, _>>()?;
+        let large = pool::Pool::large(u32::from(workers), burst)?;
+        let frames = pool::Pool::frames(devices, u32::from(workers), burst, kept)?;
+        // Together before anything starts: if that fails, they are dropped in the right order.
+        let mut running = Running { devices: found, frames, large, _eal: eal };
+        for (device, spec) in running.devices.iter_mut().zip(devices) {
+            device.start(spec, workers, &running.frames)?;
+        }
+        for line in log {
+            tracing::warn!("DPDK: {line}");
+        }
+        let running = Arc::new(running);
+        let queues = (0..workers).map(|queue| DpdkIo::new(Arc::clone(&running), queue)).collect();
+        Ok(Self { running, queues })
+    }
+
+    /// The device's own address; all zero if there is no such device.
+    pub fn mac(&self, device: DeviceIndex) -> MacAddr {
+        self.device(device).map(device::Device::mac).unwrap_or_default()
+    }
+
+    /// Whether the device has a link now. A memif device has none until its peer connects.
+    pub fn link_up(&self, device: DeviceIndex) -> bool {
+        self.device(device).is_some_and(device::Device::link_up)
+    }
+
+    /// The queues, one [`DpdkIo`] for each worker; none when called again.
+    pub fn queues(&mut self) -> Vec<DpdkIo> {
+        std::mem::take(&mut self.queues)
+    }
+
+    /// Buffers that somebody owns: a worker, a device's queue, a looped capture. Exact only while no worker runs.
+    pub fn buffers_in_use(&self) -> usize {
+        let total = self.running.frames.in_use().saturating_add(self.running.large.in_use());
+        total as usize
+    }
+
+    fn device(&self, device: DeviceIndex) -> Option<&device::Device> {
+        self.running.devices.get(usize::from(device.0))
+    }
+}

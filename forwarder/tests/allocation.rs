@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The pipeline allocates nothing once it has seen a burst: an allocation can lock, and take as long as it likes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod world;
+
+use allocation_counter::measure;
+use forwarder::io::memory::VecBuf;
+use world::vectors::{Case, cases_of};
+use world::{ADDED, Fate, Numbered, World};
+
+/// Frames with every fate: sent to a server and to a data centre over both families, dropped, for the kernel.
+fn burst() -> Vec<Numbered> {
+    let v4 = |source_port: u16, address: u8, port: u16| {
+        let [s0, s1] = source_port.to_be_bytes();
+        let [p0, p1] = port.to_be_bytes();
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0xff, 1, 8, 0];
+        frame.extend([0x45, 0, 0, 28, 0, 7, 0, 0, 57, 17, 0, 0, 203, 0, 113, 9, 198, 51, 100, address]);
+        let sum = frame[14..].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum::<u32>();
+        let checksum = !((sum >> 16) + (sum & 0xffff)) as u16;
+        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        frame.extend([s0, s1, p0, p1, 0, 8, 0, 0]);
+        frame
+    };
+    let mut v6 = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0xff, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, 17, 57];
+    v6.extend([0x20, 1, 0x0d, 0xb8, 0, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    v6.extend([0x20, 1, 0x0d, 0xb8, 0, 0x0e, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7]);
+    v6.extend([0, 53, 8, 0, 0, 8, 0, 0]);
+    let kinds =
+        [v4(53, 1, 2048), v4(53, 1, 4096), v4(53, 1, 1), v4(53, 3, 1), v4(54, 3, 1), vec![0; 13], vec![9; 60], v6];
+    kinds.iter().cycle().take(64).enumerate().map(|(number, frame)| Numbered::new(number, VecBuf::new(frame))).collect()
+}
+
+#[test]
+fn a_burst_allocates_nothing() {
+    let mut world = World::load("plain");
+    for round in 0..3 {
+        let mut frames = burst();
+        let measured = measure(|| world.run(&mut frames));
+        assert_eq!(measured.count_total, 0, "allocations in round {round}");
+
+        let output = world.output();
+        let sent: usize = output.transmit.iter().map(Vec::len).sum();
+        assert_eq!((sent, output.kernel.len(), output.dropped.len()), (40, 8, 16), "the burst has every fate");
+        output.transmit.iter_mut().for_each(Vec::clear);
+        output.kernel.clear();
+        output.dropped.clear();
+    }
+}
+
+/// Every frame of the vectors: ICMP read, answered and told, packets cut.
+#[test]
+fn no_packet_allocates() {
+    let mut world = World::load("plain");
+    let pieces = 64;
+    world.spare.buffers = (0..pieces).map(|_| Numbered::new(ADDED, VecBuf::new(&[0; 2048]))).collect();
+    let cases = cases_of("plain");
+    for burst in cases.chunks(16) {
+        let numbered = |(number, case): (usize, &Case)| Numbered::new(number, VecBuf::new(&case.frame));
+        let mut frames: Vec<_> = burst.iter().enumerate().map(numbered).collect();
+        let measured = measure(|| world.run(&mut frames));
+        assert_eq!(
+            measured.count_total,
+            0,
+            "allocations somewhere from {} to {}",
+            burst[0].name,
+            burst[burst.len() - 1].name
+        );
+        world.recycle();
+        world.spare.buffers.retain(|frame| frame.number == ADDED);
+    }
+    assert_eq!(world.spare.buffers.len(), pieces, "all that was taken came back");
+    assert!(world.counters.originated > 50, "{} frames added", world.counters.originated);
+}
+
+/// The counter counts: else the test above proves nothing.
+#[test]
+fn the_counter_sees_an_allocation() {
+    let mut world = World::load("plain");
+    let measured = measure(|| {
+        let fates = world.process(&[vec![0; 13]]);
+        assert_eq!(fates, [Fate::Drop]);
+    });
+    assert!(measured.count_total > 0);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The DPDK backend on virtual devices: no NIC, no huge pages, no root.
+#![cfg(feature = "dpdk")]
+#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+mod capture;
+mod failures;
+mod isolated;
+mod lifetimes;
+mod memif;
+mod traffic;
+
+use forwarder::io::dpdk::{DeviceAddress, DeviceSpec, Dpdk, Error};
+
+/// The arguments of the contract's sample configuration, with less memory: many of these run at once.
+const EAL: [&str; 4] = ["--no-huge", "-m", "128", "--no-pci"];
+
+fn device(name: &str, vdev: &str) -> DeviceSpec {
+    DeviceSpec { name: name.into(), address: DeviceAddress::Vdev(vdev.into()), mtu: 1600 }
+}
+
+fn strings(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|argument| (*argument).to_owned()).collect()
+}
+
+/// One worker, one device, bursts of 64.
+fn start(vdev: &str) -> Result<Dpdk, Error> {
+    Dpdk::start(&strings(&EAL), &[device("wan0", vdev)], 1, 64, 0)
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The two programs as a user meets them: `sluiced` on real DPDK devices, `sluice` beside it.
+#![cfg(feature = "dpdk")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod bad_input;
+mod capture;
+mod golden;
+mod reload;
+mod rig;
+#[path = "../world/mod.rs"]
+mod world;
