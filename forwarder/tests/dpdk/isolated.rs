@@ -59,7 +59,9 @@ fn command(program: &Path, test: &str) -> Command {
 
 fn expect_success(test: &str, command: &mut Command) {
     let Output { status, stdout, stderr } = command.output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    // 22.11's memif driver says this, in the process that is left, when a peer goes at the wrong moment.
+    let stderr = String::from_utf8_lossy(&stderr).replace("EAL: Error: Invalid memory", "");
+    let stdout = String::from_utf8_lossy(&stdout);
     let said = format!("{test}: {status}\n{stdout}{stderr}");
     assert!(status.success() && stdout.contains("1 passed"), "{said}");
     // What DPDK says is in errors and logs, and not beside them.
