@@ -70,10 +70,10 @@ impl Coverage {
         }
     }
 
-    /// Puts a run before the one at `at`; of too many the last is forgotten.
+    /// Puts a run before the one at `at`; of too many the last is forgotten, which may be this one.
     fn insert(&mut self, at: usize, run: Run) {
         self.len = (self.len + 1).min(RUNS as u8);
-        if let Some(tail) = self.runs.get_mut(at..usize::from(self.len)) {
+        if let Some(tail @ [_, ..]) = self.runs.get_mut(at..usize::from(self.len)) {
             tail.rotate_right(1);
             tail.iter_mut().take(1).for_each(|first| *first = run);
         }
@@ -113,7 +113,18 @@ mod tests {
         assert!(after(8, &odd_first).is_complete());
     }
 
+    #[test]
+    fn a_run_too_many_is_forgotten_wherever_it_comes() {
+        let apart = |numbers: &[u16]| numbers.iter().map(|n| (16 * n, 16 * n + 8, false)).collect::<Vec<_>>();
+        let eight = after(8, &apart(&[1, 2, 3, 4, 5, 6, 7]));
+        assert_eq!(after(8, &apart(&[1, 2, 3, 4, 5, 6, 7, 8])), eight, "behind all others");
+        assert_eq!(after(8, &apart(&[1, 3, 4, 5, 6, 7, 8, 2])), eight, "between them: the last one goes");
+    }
+
     proptest! {
+        // Few cases have too many runs.
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
         /// Never complete when it is not; and complete when it is, unless there were too many runs on the way.
         #[test]
         fn equals_a_set_of_bytes(
