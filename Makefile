@@ -67,6 +67,8 @@ lint: deps ## Check the format, and run clippy with warnings as errors
 	$(call title,format)
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path forwarder/fuzz/Cargo.toml --check
+	@# A workspace of its own has a lock file of its own, which the first change of a dependency leaves behind.
+	$(CARGO) metadata --locked --format-version 1 --manifest-path forwarder/fuzz/Cargo.toml >/dev/null
 	$(call title,clippy without DPDK)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(call title,clippy with DPDK)
