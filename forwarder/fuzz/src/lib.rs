@@ -12,6 +12,7 @@ use forwarder::counters::Counters;
 use forwarder::io::memory::MemoryIo;
 use forwarder::io::{DeviceIndex, Nanos, PacketBuf};
 use forwarder::state::ForwardingState;
+use forwarder::worker::handoff::Handoff;
 use forwarder::worker::{Shared, Worker};
 use tables::{Publisher, Source};
 
@@ -54,7 +55,8 @@ impl Default for Forwarder {
         let (publisher, mut readers) = Publisher::new(Box::new(state), 1);
         let shared = Arc::new(Shared::default());
         let reader = readers.pop().expect("one reader");
-        let worker = Worker::new(MemoryIo::new(1), Arc::new(settings), 16, reader, Arc::clone(&shared));
+        let worker =
+            Worker::new(MemoryIo::new(1), Arc::new(settings), 16, reader, Arc::clone(&shared), Handoff::alone());
         Self { worker, shared, _publisher: publisher }
     }
 }
