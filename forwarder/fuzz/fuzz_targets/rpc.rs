@@ -3,12 +3,14 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use forwarder::control::forwarder::Forwarder;
 use forwarder::control::methods;
 use forwarder::control::peer::Peer;
 use forwarder::control::rpc::{self, Params};
+use forwarder::state::ForwardingState;
 use fuzz::{config, source};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -20,7 +22,7 @@ fuzz_target!(|message: &[u8]| {
         let forwarder = forwarder.get_or_insert_with(idle);
         let call = |method: &str, params: Params<'_>| {
             // what is in files is not up to the input
-            let names_a_file = params.read::<Value>().is_ok_and(|params| params.get("path").is_some());
+            let names_a_file = params.read(PhantomData::<Value>).is_ok_and(|params| params.get("path").is_some());
             let may_change = !names_a_file;
             methods::call(forwarder, Peer::Signal, may_change, method, params)
         };
@@ -43,6 +45,7 @@ fuzz_target!(|message: &[u8]| {
 fn idle() -> Forwarder {
     let mut config = config();
     config.workers.cores.clear();
-    let settings = Arc::new(config.settings(&[]));
-    Forwarder::new(config, settings, &source()).expect("the vectors' table").0
+    let (settings, source) = (Arc::new(config.settings(&[])), source());
+    let state = ForwardingState::build(&source, 42, &config.viewpoint(), &settings).expect("the vectors' table");
+    Forwarder::new(config, settings, &source, state).0
 }
