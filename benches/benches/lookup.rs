@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use benches::{Family, Pool, Random};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rustix::time::{ClockId, clock_gettime};
-use tables::table::{Address, TargetId};
+use tables::table::{Address, TargetId, Word};
 use tables::{Source, Table};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -68,15 +68,15 @@ fn scalar<A: Copy>(table: &Table, addresses: &[A], ports: &[u16], address: impl 
 }
 
 /// All addresses with prefetch, then all ports with prefetch.
-fn staged<A>(table: &Table, addresses: &[A], ports: &[u16], burst: impl Fn(&Table, &[A], &mut [Address])) -> u64 {
-    let mut found = [Address::Absent; BURST];
+fn staged<A>(table: &Table, addresses: &[A], ports: &[u16], burst: impl Fn(&Table, &[A], &mut [Word])) -> u64 {
+    let mut found = [Word::ABSENT; BURST];
     burst(table, addresses, &mut found);
     for (&found, &port) in found.iter().zip(ports) {
-        if let Address::Sliced(plan) = found {
+        if let Some(plan) = found.plan() {
             table.prefetch_port(plan, port);
         }
     }
-    let owners = found.iter().zip(ports).map(|(&found, &port)| owner(table, found, port));
+    let owners = found.iter().zip(ports).map(|(&found, &port)| owner(table, found.address(), port));
     owners.map(|owner| owner.map_or(0, |id| u64::from(id.0))).sum()
 }
 
@@ -102,7 +102,11 @@ fn lookups(criterion: &mut Criterion) {
             bencher.iter_custom(|lookups| keys.time(lookups, |a, p| scalar(&v4, a, p, |key| key.into())));
         });
         group.bench_function(BenchmarkId::new("staged", size), |bencher| {
-            bencher.iter_custom(|lookups| keys.time(lookups, |a, p| staged(&v4, a, p, Table::address_burst)));
+            bencher.iter_custom(|lookups| {
+                keys.time(lookups, |a, p| {
+                    staged(&v4, a, p, |table, keys, found| table.address_burst(keys, |key| *key, found))
+                })
+            });
         });
     }
     for size in SIZES {
@@ -112,7 +116,13 @@ fn lookups(criterion: &mut Criterion) {
             bencher.iter_custom(|lookups| keys.time(lookups, |a, p| scalar(&v6, a, p, |key| key.into())));
         });
         group.bench_function(BenchmarkId::new("staged", size), |bencher| {
-            bencher.iter_custom(|lookups| keys.time(lookups, |a, p| staged(&v6, a, p, Table::address_burst6)));
+            bencher.iter_custom(|lookups| {
+                keys.time(lookups, |a, p| {
+                    staged(&v6, a, p, |table, keys, found| {
+                        table.address_burst6(keys, |key| u128::from_be_bytes(*key), found);
+                    })
+                })
+            });
         });
     }
 }

@@ -12,9 +12,10 @@ use tables::table::{Address, Remote, Target};
 use crate::counters::DropReason;
 use crate::pipeline::address::is_for_kernel;
 use crate::pipeline::packet::NotForwarded;
-use crate::pipeline::route::{Destination, route};
+use crate::pipeline::route::route;
 use crate::pipeline::upper::Selector;
 use crate::settings::Underlay;
+use crate::state::Destination;
 use crate::wire::protocol;
 
 /// What is asked about: a whole packet, by destination.

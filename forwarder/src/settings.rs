@@ -68,13 +68,26 @@ pub enum Dscp {
     Fixed(u8),
 }
 
-impl Dscp {
+/// [`Dscp`] as the datapath applies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marking {
+    keep: u8,
+    set: u8,
+}
+
+impl Marking {
     /// The outer traffic class over an inner one: ECN (the low two bits) always travels.
-    #[inline]
+    #[inline(always)]
     pub fn outer(self, inner: u8) -> u8 {
-        match self {
-            Self::Copy => inner,
-            Self::Fixed(dscp) => dscp << 2 | inner & 3,
+        inner & self.keep | self.set
+    }
+}
+
+impl From<Dscp> for Marking {
+    fn from(dscp: Dscp) -> Self {
+        match dscp {
+            Dscp::Copy => Self { keep: 0xff, set: 0 },
+            Dscp::Fixed(dscp) => Self { keep: 3, set: dscp << 2 },
         }
     }
 }

@@ -9,7 +9,16 @@ use tables::{Fault, Faults, Table};
 
 use crate::settings::{Settings, Underlay};
 use crate::wire::gue;
-use crate::wire::outer::{Endpoints, OuterHeaders, Private};
+use crate::wire::outer::{Endpoints, OuterHeaders, PrivateData};
+
+/// Where a packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To a server of this data centre.
+    Server(TargetId),
+    /// To another data centre.
+    Datacenter(RemoteId),
+}
 
 /// One generation, ready for the datapath: published as a whole, never changed.
 pub struct ForwardingState {
@@ -36,15 +45,17 @@ impl ForwardingState {
         Ok(Self { generation, revision: 0, table, servers, datacenters })
     }
 
-    /// The headers toward a server.
-    #[inline]
-    pub fn server(&self, target: TargetId) -> Option<&OuterHeaders> {
-        self.servers.get(usize::from(target.0))
+    /// The headers toward a destination; of a data centre's forwarders toward that one which the flow hash `flow` chooses.
+    #[inline(always)]
+    pub fn headers(&self, destination: Destination, flow: u64) -> Option<&OuterHeaders> {
+        match destination {
+            Destination::Server(target) => self.servers.get(usize::from(target.0)),
+            Destination::Datacenter(remote) => self.datacenter(remote, flow),
+        }
     }
 
-    /// The headers toward that one of a data centre's forwarders which the flow hash `flow` chooses.
-    #[inline]
-    pub fn datacenter(&self, remote: RemoteId, flow: u64) -> Option<&OuterHeaders> {
+    #[inline(always)]
+    fn datacenter(&self, remote: RemoteId, flow: u64) -> Option<&OuterHeaders> {
         let forwarders = self.datacenters.get(usize::from(remote.0))?;
         let choice = ((flow >> 32) * forwarders.len() as u64) >> 32;
         forwarders.get(choice as usize)
@@ -67,18 +78,20 @@ impl<'a> HeaderMaker<'a> {
 
     fn server(&self, target: &Target) -> Result<OuterHeaders, Fault> {
         let private = match (target.address, &target.previous) {
-            (IpAddr::V4(_), Some((_, IpAddr::V4(previous)))) => Private::PreviousOwner(gue::previous_owner(*previous)),
-            _ => Private::None,
+            (IpAddr::V4(_), Some((_, IpAddr::V4(previous)))) => {
+                PrivateData::PreviousOwner(gue::previous_owner(*previous))
+            }
+            _ => PrivateData::None,
         };
         self.headers(target.address, private, target.mtu)
     }
 
     fn datacenter(&self, remote: &Remote) -> Result<Box<[OuterHeaders]>, Fault> {
-        let private = Private::Datacenter(gue::datacenter(1, self.generation));
+        let private = PrivateData::Datacenter(gue::datacenter(1, self.generation));
         remote.forwarders.iter().map(|&forwarder| self.headers(forwarder, private, remote.mtu)).collect()
     }
 
-    fn headers(&self, to: IpAddr, private: Private, mtu: Option<u16>) -> Result<OuterHeaders, Fault> {
+    fn headers(&self, to: IpAddr, private: PrivateData, mtu: Option<u16>) -> Result<OuterHeaders, Fault> {
         let endpoints = match (self.underlay.ipv4, self.underlay.ipv6, to) {
             (Some(own), _, IpAddr::V4(to)) => Endpoints::V4(own, to),
             (_, Some(own), IpAddr::V6(to)) => Endpoints::V6(own, to),

@@ -12,7 +12,7 @@ pub mod generation;
 pub mod geofeed;
 pub mod holdings;
 pub mod ports;
-mod prefetch;
+pub mod prefetch;
 pub mod prefix;
 pub mod source;
 pub mod table;

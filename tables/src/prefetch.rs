@@ -6,13 +6,21 @@
 /// Asks for the cache line at the start of `place`, if there is one; a hint that changes nothing else. Does nothing on
 /// processors for which the stable compiler offers no hint.
 #[inline(always)]
-pub(crate) fn prefetch<T>(place: Option<&T>) {
-    #[cfg(target_arch = "x86_64")]
+pub fn prefetch<T>(place: Option<&T>) {
     if let Some(place) = place {
+        prefetch_address(place);
+    }
+}
+
+/// [`prefetch`] of whatever is at an address, or is not.
+#[inline(always)]
+pub fn prefetch_address<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch never faults, changes nothing that the program sees, and every x86-64 processor has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
+    let _ = address;
 }

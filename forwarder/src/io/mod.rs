@@ -29,6 +29,22 @@ pub trait PacketBuf: Sized {
     fn trim_front(&mut self, len: usize);
     /// Cuts the frame to at most `len` bytes.
     fn truncate(&mut self, len: usize);
+    /// Makes the frame `new` bytes that are unspecified, and then the `keep` bytes that start at `old`; returns the whole
+    /// frame. `None` if there is no room; the frame may then be cut to what it was to keep.
+    #[inline(always)]
+    fn replace_front(&mut self, old: usize, keep: usize, new: usize) -> Option<&mut [u8]> {
+        self.truncate(old + keep);
+        if let Some(growth) = new.checked_sub(old) {
+            self.prepend(growth)
+        } else {
+            // A peer's headers can be longer than ours.
+            self.trim_front(old - new);
+            Some(self.data_mut())
+        }
+    }
+    /// Asks the cache for the bytes that will be read and written when the frame is processed; a hint.
+    #[inline(always)]
+    fn prefetch(&self) {}
 }
 
 /// Where the frames come from that the forwarder adds: its own messages, and the pieces of a packet that it cuts.

@@ -27,7 +27,7 @@ pub struct Receiver<'a> {
 }
 
 /// The packet in a frame that came from the wire, or inside GUE that came from a peer, if it is one to look up.
-#[inline]
+#[inline(never)]
 pub fn frame(frame: &[u8], receiver: Receiver<'_>) -> Result<Packet, NotForwarded> {
     let (header, mut rest) = ethernet::Header::split(frame).ok_or(MALFORMED)?;
     let mut ethertype = header.ethertype();

@@ -3,14 +3,33 @@
 //! inside is not touched.
 
 use super::packet::Packet;
+use super::plain::Plain;
 use crate::counters::DropReason;
 use crate::io::PacketBuf;
 use crate::wire::outer::{Inner, OuterHeaders, Private};
-use crate::wire::{ethernet, gue};
+use crate::wire::{ethernet, protocol};
+
+/// Turns `frame`, which holds the packet `plain` without tags in front, into one that carries it behind all that `headers`
+/// can have; `None` if there is no room.
+#[inline(always)]
+pub(super) fn encapsulate_plain<B: PacketBuf>(
+    frame: &mut B,
+    plain: Plain,
+    link: &ethernet::Template,
+    headers: &OuterHeaders,
+    traffic_class: u8,
+    flow: u64,
+) -> Option<()> {
+    let len = usize::from(plain.len);
+    let front = link.len() + headers.whole_len();
+    let bytes = frame.replace_front(ethernet::HEADER_LEN, len, front)?;
+    let protocol = if plain.is_v6 { protocol::IPV6 } else { protocol::IPV4 };
+    let inner = Inner { len, protocol, traffic_class, flow, hops: 0 };
+    headers.write_whole(link.write(bytes, headers.ethertype())?, inner)
+}
 
 /// Turns `frame`, which holds `packet`, into one that carries it behind `headers`. `traffic_class` is what the outer
 /// header shows, `flow` the packet's flow hash.
-#[inline]
 pub(super) fn encapsulate<B: PacketBuf>(
     frame: &mut B,
     packet: &Packet,
@@ -20,45 +39,30 @@ pub(super) fn encapsulate<B: PacketBuf>(
     flow: u64,
 ) -> Result<(), DropReason> {
     let private = fitting(packet, headers)?;
-    let offset = usize::from(packet.offset);
-    frame.truncate(offset + packet.len);
-    let bytes = replace_front(frame, offset, link.len() + headers.len(private)).ok_or(DropReason::NoHeadroom)?;
-    let inner = Inner { len: packet.len, protocol: packet.addresses.protocol(), traffic_class, flow };
+    let front = link.len() + headers.len(private);
+    let bytes = frame.replace_front(packet.offset.into(), packet.len, front).ok_or(DropReason::NoHeadroom)?;
+    let hops = packet.origin.hops();
+    let inner = Inner { len: packet.len, protocol: packet.addresses.protocol(), traffic_class, flow, hops };
     link.write(bytes, headers.ethertype())
         .and_then(|bytes| headers.write(bytes, private, inner))
         .ok_or(DropReason::NoHeadroom)
 }
 
-/// Makes the first `old` bytes of a frame `new` bytes, whose content is unspecified; `None` if there is no room.
-#[inline]
-fn replace_front<B: PacketBuf>(frame: &mut B, old: usize, new: usize) -> Option<&mut [u8]> {
-    if let Some(growth) = new.checked_sub(old) {
-        frame.prepend(growth)
-    } else {
-        // A peer's headers can be longer than ours.
-        frame.trim_front(old - new);
-        Some(frame.data_mut())
-    }
-}
-
 /// The private data to send `packet` with.
-#[inline]
 pub(super) fn private(packet: &Packet, headers: &OuterHeaders) -> Private {
     match headers.private() {
-        Private::PreviousOwner(_) if !packet.upper.can_be_redirected() => Private::None,
-        Private::Datacenter(word) => Private::Datacenter(gue::hops_later(word, packet.origin.hops())),
+        Private::PreviousOwner if !packet.upper.can_be_redirected() => Private::None,
         private => private,
     }
 }
 
 /// The private data to send `packet` with, so that it fits the MTU.
-#[inline]
 fn fitting(packet: &Packet, headers: &OuterHeaders) -> Result<Private, DropReason> {
     let fits = |private| headers.len(private) + packet.len <= headers.mtu();
     let wanted = private(packet, headers);
     if fits(wanted) {
         Ok(wanted)
-    } else if matches!(wanted, Private::PreviousOwner(_)) && !packet.dont_fragment && fits(Private::None) {
+    } else if wanted == Private::PreviousOwner && !packet.dont_fragment && fits(Private::None) {
         // Whole without the hop serves more connections than in pieces, which can't have one.
         Ok(Private::None)
     } else {

@@ -4,7 +4,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::packet::{Addresses, Packet};
-use crate::wire::siphash::SipHash13;
+use crate::wire::siphash::{SipHash13, last_word};
+
+/// Words that the hash reads of a flow of either version.
+pub(super) const WORDS_V4: usize = 2;
+pub(super) const WORDS_V6: usize = 5;
 
 /// What a flow hash is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,20 +48,65 @@ impl FlowHash {
     #[inline(always)]
     fn hash(&self, addresses: &Addresses, protocol: u8, ports: Option<[u8; 4]>) -> u64 {
         match *addresses {
-            Addresses::V4(source, destination) => self.hash_words(&[word_v4(source, destination)], protocol, ports),
-            Addresses::V6(source, destination) => {
-                let ([s0, s1], [d0, d1]) = (words_v6(source), words_v6(destination));
-                self.hash_words(&[s0, s1, d0, d1], protocol, ports)
-            }
+            Addresses::V4(source, destination) => self.0.hash_words(message_v4(source, destination, protocol, ports)),
+            Addresses::V6(source, destination) => self.0.hash_words(message_v6(source, destination, protocol, ports)),
         }
     }
 
-    #[inline]
-    fn hash_words(&self, addresses: &[u64], protocol: u8, ports: Option<[u8; 4]>) -> u64 {
-        match ports {
-            Some([s0, s1, d0, d1]) => self.0.hash(addresses, [protocol, s0, s1, d0, d1]),
-            None => self.0.hash(addresses, [protocol]),
-        }
+    /// What computes it for a burst.
+    pub(super) fn siphash(&self) -> &SipHash13 {
+        &self.0
+    }
+}
+
+/// What is hashed of an IPv4 flow.
+#[inline(always)]
+pub(super) fn message_v4(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    ports: Option<[u8; 4]>,
+) -> [u64; WORDS_V4] {
+    [word_v4(source, destination), rest(1, protocol, ports)]
+}
+
+/// What is hashed of an IPv6 flow.
+#[inline(always)]
+pub(super) fn message_v6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    protocol: u8,
+    ports: Option<[u8; 4]>,
+) -> [u64; WORDS_V6] {
+    let ([s0, s1], [d0, d1]) = (words_v6(source), words_v6(destination));
+    [s0, s1, d0, d1, rest(4, protocol, ports)]
+}
+
+/// The destination in [`message_v4`], in network byte order.
+#[inline(always)]
+pub(super) fn destination_v4(&[addresses, _]: &[u64; WORDS_V4]) -> [u8; 4] {
+    ((addresses >> 32) as u32).to_le_bytes()
+}
+
+/// The destination in [`message_v6`].
+#[inline(always)]
+pub(super) fn destination_v6(&[_, _, d0, d1, _]: &[u64; WORDS_V6]) -> u128 {
+    (u128::from(d0) | u128::from(d1) << 64).swap_bytes()
+}
+
+/// The destination port in [`message_v4`] or [`message_v6`]; 0 if there is none.
+#[inline(always)]
+pub(super) fn port<const WORDS: usize>(message: &[u64; WORDS]) -> u16 {
+    let [.., last] = message.as_slice() else { return 0 };
+    ((last >> 24) as u16).swap_bytes()
+}
+
+/// What comes behind the `words` words of addresses.
+#[inline(always)]
+fn rest(words: usize, protocol: u8, ports: Option<[u8; 4]>) -> u64 {
+    match ports {
+        Some([s0, s1, d0, d1]) => last_word(words, [protocol, s0, s1, d0, d1]),
+        None => last_word(words, [protocol]),
     }
 }
 

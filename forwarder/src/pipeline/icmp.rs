@@ -12,11 +12,12 @@ use super::excerpt::Excerpt;
 use super::flow::Flow;
 use super::packet::{Addresses, NotForwarded, Packet};
 use super::quote::Quote;
-use super::route::{Destination, route_packet};
+use super::route::route_packet;
 use super::upper::{Selector, Upper};
 use super::work::Work;
 use crate::counters::DropReason;
 use crate::io::{Allocator, PacketBuf};
+use crate::state::Destination;
 use crate::wire::icmp::{Header, is_checksum_right, v4, v6};
 use crate::wire::{checksum, protocol};
 

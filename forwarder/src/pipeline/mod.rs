@@ -23,27 +23,31 @@ mod options;
 mod originate;
 pub mod packet;
 mod peer;
+mod plain;
 mod quote;
 pub mod route;
 pub mod upper;
 mod work;
 
+use std::slice;
 use std::sync::Arc;
 
 use tables::table::Address;
 
 use crate::counters::{Counters, DropReason};
 use crate::io::{Allocator, DeviceIndex, Nanos, PacketBuf};
-use crate::settings::{Dscp, Settings};
-use crate::state::ForwardingState;
+use crate::settings::{Marking, Settings};
+use crate::state::{Destination, ForwardingState};
 use crate::wire::ethernet;
 use crate::wire::outer::OuterHeaders;
+use classify::Receiver;
 use flow::FlowHash;
 use fragments::{Fragments, Handed, Member};
-use lookup::Lookup;
+use lookup::{Answer, Lookup};
 use originate::Originator;
-use packet::{NotForwarded, Packet};
-use route::Destination;
+use packet::{Addresses, NotForwarded, Packet};
+use plain::Plain;
+
 use upper::Selector;
 use work::Work;
 
@@ -83,14 +87,24 @@ pub struct Arrival {
     pub now: Nanos,
 }
 
+/// Frames between the one that is read and the one that the cache is asked for: some hundred cycles.
+const AHEAD: usize = 8;
+
 /// One worker's packet processing.
 pub struct Pipeline<B> {
     settings: Arc<Settings>,
     sender: Sender,
     lookup: Lookup,
-    /// The burst at hand, as classified.
-    packets: Vec<Result<Packet, NotForwarded>>,
+    burst: Burst,
     fragments: Fragments<B>,
+}
+
+/// The packets of the burst at hand, as read.
+struct Burst {
+    /// One a frame.
+    plain: Vec<Plain>,
+    /// One for each frame that holds no plain packet.
+    others: Vec<Result<Packet, NotForwarded>>,
 }
 
 impl<B: PacketBuf> Pipeline<B> {
@@ -100,7 +114,7 @@ impl<B: PacketBuf> Pipeline<B> {
             fragments: Fragments::new(settings.fragments, member),
             sender: Sender::new(Arc::clone(&settings)),
             lookup: Lookup::new(burst),
-            packets: Vec::with_capacity(burst),
+            burst: Burst { plain: Vec::with_capacity(burst), others: Vec::with_capacity(burst) },
             settings,
         }
     }
@@ -120,25 +134,16 @@ impl<B: PacketBuf> Pipeline<B> {
         let device = self.settings.device(arrival.device);
         let kernel_path = device.is_some_and(|device| device.kernel_path);
         let peers = device.filter(|device| device.gue).map(|_| &state.table);
-        let receiver = classify::Receiver { own: &self.settings.underlay, peers };
+        let receiver = Receiver { own: &self.settings.underlay, peers };
 
-        self.packets.clear();
-        self.packets.extend(frames.iter().map(|frame| classify::frame(frame.data(), receiver)));
-        let addresses = self.lookup.burst(&state.table, &self.packets);
+        self.burst.read(frames, receiver, &mut self.lookup);
+        self.lookup.find(state, &self.sender.flow_hash);
 
         if self.fragments.held() > 0 {
             self.fragments.sweep(arrival.now, output, counters);
         }
-        let mut work = Work { state, arrival, kernel_path, output, counters, buffers };
-        for ((frame, packet), &address) in frames.drain(..).zip(&self.packets).zip(addresses) {
-            match packet {
-                Ok(packet) if packet.upper.selector == Selector::Fragment && matches!(address, Address::Sliced(_)) => {
-                    self.fragments.receive(&mut self.sender, &mut work, address, packet, frame);
-                }
-                Ok(packet) => self.sender.send(&mut work, address, packet, frame),
-                Err(fate) => work.refuse(*fate, frame),
-            }
-        }
+        let mut work = Work { state, arrival, receiver, kernel_path, output, counters, buffers };
+        self.sender.act(&mut work, &mut self.fragments, frames, &self.burst, self.lookup.answers());
         counters.held = self.fragments.held() as u64;
     }
 
@@ -159,12 +164,34 @@ impl<B: PacketBuf> Pipeline<B> {
     }
 }
 
+impl Burst {
+    /// Reads all packets, and gives them to `lookup`.
+    #[inline(never)]
+    fn read<B: PacketBuf>(&mut self, frames: &[B], receiver: Receiver<'_>, lookup: &mut Lookup) {
+        self.plain.clear();
+        self.others.clear();
+        lookup.clear();
+        for (index, frame) in frames.iter().enumerate() {
+            if let Some(later) = frames.get(index + AHEAD) {
+                later.prefetch();
+            }
+            let plain = Plain::read(frame.data(), receiver.own, lookup);
+            self.plain.push(plain.unwrap_or(Plain::NONE));
+            if plain.is_none() {
+                let packet = classify::frame(frame.data(), receiver);
+                if let Ok(packet) = &packet {
+                    lookup.push(packet);
+                }
+                self.others.push(packet);
+            }
+        }
+    }
+}
+
 /// What turns a packet whose destination is known into a frame that leaves.
-///
-/// The way of a whole TCP or UDP packet is inlined always: rarer ones share it, and would make calls of it.
 struct Sender {
     flow_hash: FlowHash,
-    dscp: Dscp,
+    marking: Marking,
     /// The device that forwarded packets leave by, and its link header; none if no next hop is known.
     egress: Option<(DeviceIndex, ethernet::Template)>,
     originator: Originator,
@@ -177,36 +204,122 @@ impl Sender {
             .map(|(index, device, next_hop)| (index, ethernet::Template::new(next_hop, device.mac, device.vlan)));
         Self {
             flow_hash: FlowHash::new(settings.flow_key),
-            dscp: settings.dscp,
+            marking: settings.dscp.into(),
             egress,
             originator: Originator::new(settings),
         }
     }
 
-    /// Sends `frame`, which holds `packet`, on its way. The table calls its destination `address`.
-    #[inline]
-    fn send<B: PacketBuf, A: Allocator<B>>(
+    /// Does to every frame of a burst what is due to it. `answers` are those for IPv4 packets and for IPv6 packets.
+    #[inline(never)]
+    fn act<B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
-        address: Address,
-        packet: &Packet,
+        fragments: &mut Fragments<B>,
+        frames: &mut Vec<B>,
+        burst: &Burst,
+        [mut v4, mut v6]: [slice::Iter<'_, Answer>; 2],
+    ) {
+        let Self { egress, marking, .. } = *self;
+        let mut others = burst.others.iter();
+        for (mut frame, &plain) in frames.drain(..).zip(&burst.plain) {
+            if !plain.is_some() {
+                let answers = [&mut v4, &mut v6];
+                self.act_on_other(work, fragments, others.next(), answers, frame);
+                continue;
+            }
+            let (route, flow) = match if plain.is_v6 { v6.next() } else { v4.next() } {
+                Some(answer) => (answer.route, answer.flow),
+                None => (Err(DropReason::Malformed.into()), 0),
+            };
+            let destination = match route {
+                Ok(destination) => destination,
+                Err(fate) => {
+                    work.refuse(fate, frame);
+                    continue;
+                }
+            };
+            match (work.state.headers(destination, flow), &egress) {
+                (Some(headers), Some((device, link))) if headers.fit(plain.len) => {
+                    let traffic_class = marking.outer(plain.traffic_class);
+                    match encap::encapsulate_plain(&mut frame, plain, link, headers, traffic_class, flow) {
+                        Some(()) => work.transmit(*device, frame),
+                        None => work.drop(DropReason::NoHeadroom, frame),
+                    }
+                }
+                _ => self.send_misfit(work, destination, flow, frame),
+            }
+        }
+    }
+
+    /// Does to a frame what is due to it that holds no plain packet but `other`.
+    #[inline(never)]
+    fn act_on_other<B: PacketBuf, A: Allocator<B>>(
+        &mut self,
+        work: &mut Work<'_, B, A>,
+        fragments: &mut Fragments<B>,
+        other: Option<&Result<Packet, NotForwarded>>,
+        [v4, v6]: [&mut slice::Iter<'_, Answer>; 2],
         frame: B,
     ) {
-        if packet.upper.selector == Selector::Icmp {
-            return self.send_icmp(work, address, packet, frame);
-        }
-        match route::route_packet(&work.state.table, address, packet) {
-            Ok(destination) => {
-                let flow = self.flow_hash.of_packet(packet);
+        let packet = match other {
+            Some(Ok(packet)) => packet,
+            Some(Err(fate)) => return work.refuse(*fate, frame),
+            None => return work.drop(DropReason::Malformed, frame),
+        };
+        let answer = match packet.addresses {
+            Addresses::V4(..) => v4.next(),
+            Addresses::V6(..) => v6.next(),
+        };
+        let (word, flow) = answer.map(|answer| (answer.word, answer.flow)).unwrap_or_default();
+        self.send(work, fragments, word.address(), packet, flow, frame);
+    }
+
+    /// What becomes of a plain packet that can't go to `destination` as it is.
+    #[cold]
+    #[inline(never)]
+    fn send_misfit<B: PacketBuf, A: Allocator<B>>(
+        &mut self,
+        work: &mut Work<'_, B, A>,
+        destination: Destination,
+        flow: u64,
+        frame: B,
+    ) {
+        match classify::frame(frame.data(), work.receiver) {
+            Ok(packet) => {
                 // What it met is counted there.
-                let _ = self.deliver(work, destination, packet, flow, frame);
+                let _ = self.deliver(work, destination, &packet, flow, frame);
             }
             Err(fate) => work.refuse(fate, frame),
         }
     }
 
+    /// Sends `frame`, which holds `packet`, on its way. The table calls its destination `address`; `flow` is its flow hash.
+    #[inline(never)]
+    fn send<B: PacketBuf, A: Allocator<B>>(
+        &mut self,
+        work: &mut Work<'_, B, A>,
+        fragments: &mut Fragments<B>,
+        address: Address,
+        packet: &Packet,
+        flow: u64,
+        frame: B,
+    ) {
+        match (packet.upper.selector, address) {
+            (Selector::Fragment, Address::Sliced(_)) => fragments.receive(self, work, address, packet, frame),
+            (Selector::Icmp, _) => self.send_icmp(work, address, packet, frame),
+            _ => match route::route_packet(&work.state.table, address, packet) {
+                Ok(destination) => {
+                    // What it met is counted there.
+                    let _ = self.deliver(work, destination, packet, flow, frame);
+                }
+                Err(fate) => work.refuse(fate, frame),
+            },
+        }
+    }
+
     /// Sends `frame`, which holds `packet`, to `destination`; what it met instead of leaving. `flow` is its flow hash.
-    #[inline(always)]
+    #[inline(never)]
     fn deliver<B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
@@ -216,11 +329,7 @@ impl Sender {
         mut frame: B,
     ) -> Result<(), DropReason> {
         let state = work.state;
-        let headers = match destination {
-            Destination::Server(target) => state.server(target),
-            Destination::Datacenter(remote) => state.datacenter(remote, flow),
-        };
-        let Some(headers) = headers else {
+        let Some(headers) = state.headers(destination, flow) else {
             work.drop(DropReason::NextHopUnresolved, frame);
             return Err(DropReason::NextHopUnresolved);
         };
@@ -238,7 +347,6 @@ impl Sender {
     }
 
     /// Makes `frame`, which holds `packet`, what leaves by the device returned.
-    #[inline(always)]
     fn encapsulate<B: PacketBuf>(
         &self,
         headers: &OuterHeaders,
@@ -247,7 +355,7 @@ impl Sender {
         frame: &mut B,
     ) -> Result<DeviceIndex, DropReason> {
         let (device, link) = self.egress.as_ref().ok_or(DropReason::NextHopUnresolved)?;
-        let traffic_class = self.dscp.outer(packet.traffic_class);
+        let traffic_class = self.marking.outer(packet.traffic_class);
         encap::encapsulate(frame, packet, link, headers, traffic_class, flow)?;
         Ok(*device)
     }

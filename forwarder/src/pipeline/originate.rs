@@ -153,13 +153,15 @@ impl Envelope {
         match self.addresses {
             Addresses::V4(source, destination) => {
                 let total_len = u16::try_from(ipv4::HEADER_LEN + len).ok()?;
-                let template = ipv4::Template::new(source, destination, protocol::ICMP, TTL);
-                template.write(bytes.first_chunk_mut()?, total_len, self.traffic_class);
+                let header = bytes.first_chunk_mut()?;
+                *header = ipv4::template(source, destination, protocol::ICMP, TTL);
+                ipv4::complete(header, total_len, self.traffic_class);
             }
             Addresses::V6(source, destination) => {
                 let len = u16::try_from(len).ok()?;
-                let template = ipv6::Template::new(source, destination, protocol::ICMPV6, TTL);
-                template.write(bytes.first_chunk_mut()?, len, self.traffic_class, 0);
+                let header = bytes.first_chunk_mut()?;
+                *header = ipv6::template(source, destination, protocol::ICMPV6, TTL);
+                ipv6::complete(header, len, self.traffic_class, 0);
             }
         }
         Some(())

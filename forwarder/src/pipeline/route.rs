@@ -5,28 +5,20 @@
 use std::net::IpAddr;
 
 use tables::Table;
-use tables::table::{Address, RemoteId, TargetId};
+use tables::table::Address;
 
 use super::packet::{NotForwarded, Packet};
 use super::upper::Selector;
 use crate::counters::DropReason;
+use crate::state::Destination;
 use crate::wire::protocol;
 
 /// Hops between data centres that a packet may make: tables differ for a moment while all data centres reload, and what
 /// they send one another meanwhile must come to an end.
 const MAX_HOPS: u8 = 2;
 
-/// Where a packet goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// To a server of this data centre.
-    Server(TargetId),
-    /// To another data centre.
-    Datacenter(RemoteId),
-}
-
 /// Where `packet` goes, whose destination the table calls `address`.
-#[inline]
+#[inline(always)]
 pub fn route_packet(table: &Table, address: Address, packet: &Packet) -> Result<Destination, NotForwarded> {
     match (address, packet.fault) {
         (Address::Absent, _) => Err(packet.origin.not_ours()),
@@ -37,7 +29,7 @@ pub fn route_packet(table: &Table, address: Address, packet: &Packet) -> Result<
 }
 
 /// Where a sound packet goes, whose destination the table calls `address` and whose owner `selector` picks.
-#[inline]
+#[inline(always)]
 pub fn route(table: &Table, address: Address, selector: Selector) -> Result<Destination, NotForwarded> {
     match address {
         Address::Absent => Err(NotForwarded::Kernel),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A burst at work: by what it is decided, and where its frames go.
 
+use super::classify::Receiver;
 use super::packet::NotForwarded;
 use super::{Arrival, Output};
 use crate::counters::{Counters, DropReason};
@@ -13,6 +14,8 @@ pub(super) struct Work<'a, B, A> {
     pub(super) state: &'a ForwardingState,
     /// Where and when the burst came in.
     pub(super) arrival: Arrival,
+    /// What the frames are seen by.
+    pub(super) receiver: Receiver<'a>,
     /// Whether frames for the kernel have somewhere to go.
     pub(super) kernel_path: bool,
     /// Where the frames go.
@@ -45,14 +48,14 @@ impl<B, A> Work<'_, B, A> {
     }
 
     /// Gives a frame up, counted.
-    #[inline]
+    #[inline(never)]
     pub(super) fn drop(&mut self, reason: DropReason, frame: B) {
         self.counters.drop(reason, 1);
         self.output.dropped.push(frame);
     }
 
     /// What becomes of a frame that is not forwarded.
-    #[inline]
+    #[inline(never)]
     pub(super) fn refuse(&mut self, fate: NotForwarded, frame: B) {
         match fate {
             NotForwarded::Kernel if self.kernel_path => self.output.kernel.push(frame),

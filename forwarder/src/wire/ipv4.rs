@@ -50,6 +50,12 @@ impl<'a> Header<'a> {
         self.0[0] >> 4
     }
 
+    /// Whether this is the header of an IPv4 packet, and all of it.
+    #[inline]
+    pub fn is_without_options(self) -> bool {
+        self.0[0] == 0x45
+    }
+
     /// Bytes of the header with its options, by its IHL: 0–60.
     #[inline]
     pub fn header_len(self) -> usize {
@@ -168,33 +174,25 @@ pub fn refit(header: &mut [u8], total_len: u16, fragmentation: u16) -> Option<()
     Some(())
 }
 
-/// A header without options that waits for its length and traffic class: ID 0, DF set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Template {
-    header: [u8; HEADER_LEN],
-    /// Ones' complement sum of `header`, whose length, traffic class and checksum are zero.
-    sum: u16,
+/// A header without options that waits for its length and traffic class ([`complete`]): ID 0, DF set. In the place of the
+/// checksum stands the ones' complement sum of the rest.
+pub fn template(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, ttl: u8) -> [u8; HEADER_LEN] {
+    let [s0, s1, s2, s3] = source.octets();
+    let [d0, d1, d2, d3] = destination.octets();
+    let [flags, offset] = DONT_FRAGMENT.to_be_bytes();
+    let mut header = [0x45, 0, 0, 0, 0, 0, flags, offset, ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3];
+    [header[10], header[11]] = checksum::sum(&header).to_be_bytes();
+    header
 }
 
-impl Template {
-    /// A header from `source` to `destination`.
-    pub fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, ttl: u8) -> Self {
-        let [s0, s1, s2, s3] = source.octets();
-        let [d0, d1, d2, d3] = destination.octets();
-        let [flags, offset] = DONT_FRAGMENT.to_be_bytes();
-        let header = [0x45, 0, 0, 0, 0, 0, flags, offset, ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3];
-        Self { header, sum: checksum::sum(&header) }
-    }
-
-    /// Fills `out` with the header of a packet of `total_len` bytes, checksum included.
-    #[inline]
-    pub fn write(&self, out: &mut [u8; HEADER_LEN], total_len: u16, traffic_class: u8) {
-        let sum = u64::from(self.sum) + u64::from(total_len) + u64::from(traffic_class);
-        *out = self.header;
-        out[1] = traffic_class;
-        [out[2], out[3]] = total_len.to_be_bytes();
-        [out[10], out[11]] = (!checksum::fold(sum)).to_be_bytes();
-    }
+/// Makes a [`template`] the header of a packet of `total_len` bytes, checksum included.
+#[inline(always)]
+pub fn complete(header: &mut [u8; HEADER_LEN], total_len: u16, traffic_class: u8) {
+    let sum = u64::from(u16::from_be_bytes([header[10], header[11]]));
+    let sum = sum + u64::from(total_len) + u64::from(traffic_class);
+    header[1] = traffic_class;
+    [header[2], header[3]] = total_len.to_be_bytes();
+    [header[10], header[11]] = (!checksum::fold(sum)).to_be_bytes();
 }
 
 #[cfg(test)]
@@ -254,21 +252,20 @@ mod tests {
     }
 
     #[test]
-    fn the_template_writes_the_example() {
-        let template = Template::new(Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 199), 17, 64);
-        let mut out = [0xee; 20];
-        template.write(&mut out, 115, 0);
-        assert_eq!(out, EXAMPLE);
+    fn the_template_becomes_the_example() {
+        let mut header = template(Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 199), 17, 64);
+        complete(&mut header, 115, 0);
+        assert_eq!(header, EXAMPLE);
     }
 
     #[test]
     fn the_checksum_is_right_for_every_length_and_class() {
-        let template = Template::new(Ipv4Addr::new(255, 255, 255, 254), Ipv4Addr::new(10, 0, 0, 1), 17, 64);
+        let template = template(Ipv4Addr::new(255, 255, 255, 254), Ipv4Addr::new(10, 0, 0, 1), 17, 64);
         for total_len in (0..=u16::MAX).step_by(7) {
             for class in [0, 1, 0xb8, 0xff] {
-                let mut out = [0xee; 20];
-                template.write(&mut out, total_len, class);
-                assert_eq!(checksum::sum(&out), 0xffff, "length {total_len}, class {class}");
+                let mut header = template;
+                complete(&mut header, total_len, class);
+                assert_eq!(checksum::sum(&header), 0xffff, "length {total_len}, class {class}");
             }
         }
     }

@@ -122,31 +122,22 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// A header that waits for its length, traffic class and flow label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Template {
-    header: [u8; HEADER_LEN],
+/// A header that waits for its length, traffic class and flow label ([`complete`]).
+pub fn template(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, hop_limit: u8) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    [header[6], header[7]] = [next_header, hop_limit];
+    for (to, from) in header.iter_mut().skip(8).zip(source.octets().into_iter().chain(destination.octets())) {
+        *to = from;
+    }
+    header
 }
 
-impl Template {
-    /// A header from `source` to `destination`.
-    pub fn new(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, hop_limit: u8) -> Self {
-        let mut header = [0; HEADER_LEN];
-        [header[6], header[7]] = [next_header, hop_limit];
-        for (to, from) in header.iter_mut().skip(8).zip(source.octets().into_iter().chain(destination.octets())) {
-            *to = from;
-        }
-        Self { header }
-    }
-
-    /// Fills `out` with the header of a packet with `payload_len` bytes behind it. Of `flow_label` the low 20 bits count.
-    #[inline]
-    pub fn write(&self, out: &mut [u8; HEADER_LEN], payload_len: u16, traffic_class: u8, flow_label: u32) {
-        *out = self.header;
-        let first = 6 << 28 | u32::from(traffic_class) << 20 | flow_label & 0x000f_ffff;
-        [out[0], out[1], out[2], out[3]] = first.to_be_bytes();
-        [out[4], out[5]] = payload_len.to_be_bytes();
-    }
+/// Makes a [`template`] the header of a packet with `payload_len` bytes behind it. Of `flow_label` the low 20 bits count.
+#[inline(always)]
+pub fn complete(header: &mut [u8; HEADER_LEN], payload_len: u16, traffic_class: u8, flow_label: u32) {
+    let first = 6 << 28 | u32::from(traffic_class) << 20 | flow_label & 0x000f_ffff;
+    [header[0], header[1], header[2], header[3]] = first.to_be_bytes();
+    [header[4], header[5]] = payload_len.to_be_bytes();
 }
 
 #[cfg(test)]
@@ -173,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn the_template_writes_the_example() {
-        let mut out = [0xee; 40];
-        Template::new(SOURCE, DESTINATION, 17, 64).write(&mut out, 0x102, 0xb8, 0xfff1_2345);
-        assert_eq!(out, EXAMPLE);
+    fn the_template_becomes_the_example() {
+        let mut header = template(SOURCE, DESTINATION, 17, 64);
+        complete(&mut header, 0x102, 0xb8, 0xfff1_2345);
+        assert_eq!(header, EXAMPLE);
     }
 
     #[test]

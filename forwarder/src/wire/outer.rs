@@ -17,9 +17,9 @@ pub enum Endpoints {
     V6(Ipv6Addr, Ipv6Addr),
 }
 
-/// What stands between the GUE base header and the inner packet.
+/// What headers toward a destination can have between the GUE base header and the inner packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Private {
+pub enum PrivateData {
     /// Nothing.
     None,
     /// The previous owner's hop: only in front of some packets.
@@ -28,23 +28,40 @@ pub enum Private {
     Datacenter([u8; gue::PRIVATE_LEN]),
 }
 
+/// What one packet's headers have there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Private {
+    /// Nothing.
+    None,
+    /// The previous owner's hop.
+    PreviousOwner,
+    /// The word between data centres.
+    Datacenter,
+}
+
+/// Bytes of the longest headers: over IPv6, with private data.
+const MAX_LEN: usize = ipv6::HEADER_LEN + udp::HEADER_LEN + gue::BASE_LEN + gue::PRIVATE_LEN;
+/// Bytes of the headers over IPv4, without private data.
+const LEN_V4: usize = ipv4::HEADER_LEN + udp::HEADER_LEN + gue::BASE_LEN;
+/// The same over IPv6.
+const LEN_V6: usize = ipv6::HEADER_LEN + udp::HEADER_LEN + gue::BASE_LEN;
+
 /// The outer headers toward one destination. One cache line, since every packet reads one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct OuterHeaders {
-    ip: Ip,
+    /// As they are sent, private data included, but for what a packet fills in: that is zero. The field of the IPv4 checksum
+    /// holds the sum of the others.
+    bytes: [u8; MAX_LEN],
+    /// How many of them count; it tells the version, too.
+    whole_len: u8,
     private: Private,
-    gue_port: u16,
     mtu: u16,
 }
 
 const _: () = assert!(size_of::<OuterHeaders>() == 64);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ip {
-    V4(ipv4::Template),
-    V6(ipv6::Template),
-}
+const _: () = assert!(LEN_V4 + gue::PRIVATE_LEN < LEN_V6);
 
 /// What the outer headers take over from the packet inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +74,8 @@ pub struct Inner {
     pub traffic_class: u8,
     /// Its flow's hash.
     pub flow: u64,
+    /// Hops between data centres that it has made.
+    pub hops: u8,
 }
 
 impl Inner {
@@ -75,83 +94,149 @@ impl Inner {
 
 impl Private {
     /// Its bytes.
-    #[inline]
-    fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::PreviousOwner(_) | Self::Datacenter(_) => gue::PRIVATE_LEN,
-        }
+    #[inline(always)]
+    fn len(self) -> usize {
+        if self == Self::None { 0 } else { gue::PRIVATE_LEN }
     }
 }
 
 impl OuterHeaders {
     /// Headers toward one destination; `mtu` bounds the outer IP packet.
-    pub fn new(endpoints: Endpoints, gue_port: u16, private: Private, mtu: u16) -> Self {
-        let ip = match endpoints {
-            Endpoints::V4(source, destination) => Ip::V4(ipv4::Template::new(source, destination, protocol::UDP, TTL)),
-            Endpoints::V6(source, destination) => Ip::V6(ipv6::Template::new(source, destination, protocol::UDP, TTL)),
+    pub fn new(endpoints: Endpoints, gue_port: u16, private: PrivateData, mtu: u16) -> Self {
+        let ip: &[u8] = match endpoints {
+            Endpoints::V4(source, destination) => &ipv4::template(source, destination, protocol::UDP, TTL),
+            Endpoints::V6(source, destination) => &ipv6::template(source, destination, protocol::UDP, TTL),
         };
-        Self { ip, private, gue_port, mtu }
+        let (private, data): (_, &[u8]) = match &private {
+            PrivateData::None => (Private::None, &[]),
+            PrivateData::PreviousOwner(bytes) => (Private::PreviousOwner, bytes),
+            PrivateData::Datacenter(bytes) => (Private::Datacenter, bytes),
+        };
+        let (udp, gue) = (udp::header(0, gue_port, 0), gue::base(data.len(), 0));
+        let whole_len = (ip.len() + udp.len() + gue.len() + data.len()) as u8;
+        let mut bytes = [0; MAX_LEN];
+        let all = ip.iter().chain(&udp).chain(&gue).chain(data);
+        bytes.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
+        Self { bytes, whole_len, private, mtu }
     }
 
     /// The private data that these headers can have.
-    #[inline]
+    #[inline(always)]
     pub fn private(&self) -> Private {
         self.private
     }
 
     /// Largest outer IP packet that may take this way.
-    #[inline]
+    #[inline(always)]
     pub fn mtu(&self) -> usize {
         usize::from(self.mtu)
     }
 
     /// Ethertype in front of these headers.
-    #[inline]
+    #[inline(always)]
     pub fn ethertype(&self) -> u16 {
-        match self.ip {
-            Ip::V4(_) => ethernet::IPV4,
-            Ip::V6(_) => ethernet::IPV6,
-        }
+        if self.is_v6() { ethernet::IPV6 } else { ethernet::IPV4 }
     }
 
     /// Bytes of the headers with `private`.
     #[inline]
     pub fn len(&self, private: Private) -> usize {
-        let ip = match self.ip {
-            Ip::V4(_) => ipv4::HEADER_LEN,
-            Ip::V6(_) => ipv6::HEADER_LEN,
-        };
-        ip + udp::HEADER_LEN + gue::BASE_LEN + private.len()
+        (if self.is_v6() { LEN_V6 } else { LEN_V4 }) + private.len()
     }
 
-    /// Writes the headers for `inner` with `private` at the front of `out`; `None` if `out` is shorter than
-    /// [`Self::len`], or a length exceeds its field.
-    #[inline]
-    pub fn write(&self, out: &mut [u8], private: Private, inner: Inner) -> Option<()> {
-        let datagram = udp::HEADER_LEN + gue::BASE_LEN + private.len() + inner.len;
-        let datagram = u16::try_from(datagram).ok()?;
-        let rest = match &self.ip {
-            Ip::V4(template) => {
-                let (header, rest) = out.split_first_chunk_mut()?;
-                let total_len = datagram.checked_add(ipv4::HEADER_LEN as u16)?;
-                template.write(header, total_len, inner.traffic_class);
-                rest
+    /// Bytes of the headers with [`Self::private`].
+    #[inline(always)]
+    pub fn whole_len(&self) -> usize {
+        self.whole_len.into()
+    }
+
+    /// Whether an inner packet of `len` bytes fits behind them with [`Self::private`].
+    #[inline(always)]
+    pub fn fit(&self, len: u16) -> bool {
+        u32::from(len) + u32::from(self.whole_len) <= u32::from(self.mtu)
+    }
+
+    /// Writes the headers for `inner` with [`Self::private`] at the front of `out`; `None` if `out` is shorter. For packets
+    /// that [`Self::fit`].
+    #[inline(always)]
+    pub fn write_whole(&self, out: &mut [u8], inner: Inner) -> Option<()> {
+        // Fits, so that no length exceeds its field.
+        let total_len = (inner.len as u16).wrapping_add(self.whole_len.into());
+        if self.is_v6() {
+            let payload_len = total_len.wrapping_sub(ipv6::HEADER_LEN as u16);
+            let rest = self.write_v6(out, payload_len, inner)?;
+            if self.private != Private::None {
+                *rest.first_chunk_mut()? = self.private_data::<LEN_V6>(inner);
             }
-            Ip::V6(template) => {
-                let (header, rest) = out.split_first_chunk_mut()?;
-                template.write(header, datagram, inner.traffic_class, inner.flow_label());
-                rest
+        } else {
+            let rest = self.write_v4(out, total_len, inner)?;
+            if self.private != Private::None {
+                *rest.first_chunk_mut()? = self.private_data::<LEN_V4>(inner);
             }
-        };
-        let (header, rest) = rest.split_first_chunk_mut()?;
-        *header = udp::header(inner.source_port(), self.gue_port, datagram);
-        let (header, rest) = rest.split_first_chunk_mut()?;
-        *header = gue::base(private.len(), inner.protocol);
-        if let Private::PreviousOwner(bytes) | Private::Datacenter(bytes) = private {
-            *rest.first_chunk_mut()? = bytes;
         }
         Some(())
+    }
+
+    /// Writes the headers for `inner` with `private`, which is nothing or [`Self::private`], at the front of `out`; `None` if
+    /// `out` is shorter than [`Self::len`], or a length exceeds its field.
+    pub fn write(&self, out: &mut [u8], private: Private, inner: Inner) -> Option<()> {
+        let total_len = u16::try_from(self.len(private) + inner.len).ok()?;
+        if private == self.private {
+            return self.write_whole(out, inner);
+        }
+        let gue = if self.is_v6() {
+            self.write_v6(out, total_len - ipv6::HEADER_LEN as u16, inner)?;
+            out.get_mut(LEN_V6 - gue::BASE_LEN..)?
+        } else {
+            self.write_v4(out, total_len, inner)?;
+            out.get_mut(LEN_V4 - gue::BASE_LEN..)?
+        };
+        *gue.first_chunk_mut()? = gue::base(0, inner.protocol);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn is_v6(&self) -> bool {
+        self.whole_len >= LEN_V6 as u8
+    }
+
+    /// Writes all but the private data; what is behind that in `out`.
+    #[inline(always)]
+    fn write_v4<'a>(&self, out: &'a mut [u8], total_len: u16, inner: Inner) -> Option<&'a mut [u8]> {
+        let (place, rest) = out.split_first_chunk_mut::<LEN_V4>()?;
+        *place = *self.bytes.first_chunk()?;
+        ipv4::complete(place.first_chunk_mut()?, total_len, inner.traffic_class);
+        inner.complete(place.last_chunk_mut()?, total_len.wrapping_sub(ipv4::HEADER_LEN as u16));
+        Some(rest)
+    }
+
+    /// The same over IPv6.
+    #[inline(always)]
+    fn write_v6<'a>(&self, out: &'a mut [u8], payload_len: u16, inner: Inner) -> Option<&'a mut [u8]> {
+        let (place, rest) = out.split_first_chunk_mut::<LEN_V6>()?;
+        *place = *self.bytes.first_chunk()?;
+        ipv6::complete(place.first_chunk_mut()?, payload_len, inner.traffic_class, inner.flow_label());
+        inner.complete(place.last_chunk_mut()?, payload_len);
+        Some(rest)
+    }
+
+    #[inline(always)]
+    fn private_data<const LEN: usize>(&self, inner: Inner) -> [u8; gue::PRIVATE_LEN] {
+        let data = self.bytes.get(LEN..).and_then(|data| data.first_chunk()).copied().unwrap_or_default();
+        if self.private == Private::Datacenter { gue::hops_later(data, inner.hops) } else { data }
+    }
+}
+
+/// UDP and GUE base header, which come together.
+const TUNNEL_LEN: usize = udp::HEADER_LEN + gue::BASE_LEN;
+
+impl Inner {
+    /// Fills in what the packet decides of UDP and GUE.
+    #[inline(always)]
+    fn complete(self, tunnel: &mut [u8; TUNNEL_LEN], datagram: u16) {
+        [tunnel[0], tunnel[1]] = self.source_port().to_be_bytes();
+        [tunnel[4], tunnel[5]] = datagram.to_be_bytes();
+        tunnel[9] = self.protocol;
     }
 }
 
@@ -166,9 +251,9 @@ mod tests {
 
     #[test]
     fn every_byte_toward_an_ipv4_server() {
-        let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, Private::None, 1600);
+        let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, PrivateData::None, 1600);
         let mut out = [0xee; 33];
-        let inner = Inner { len: 40, protocol: 4, traffic_class: 0xb9, flow: FLOW };
+        let inner = Inner { len: 40, protocol: 4, traffic_class: 0xb9, flow: FLOW, hops: 0 };
         headers.write(&mut out, Private::None, inner).unwrap();
         #[rustfmt::skip]
         assert_eq!(out, [
@@ -183,10 +268,11 @@ mod tests {
     #[test]
     fn every_byte_toward_an_ipv6_data_centre() {
         let address = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
-        let private = Private::Datacenter(gue::datacenter(1, 42));
-        let headers = OuterHeaders::new(Endpoints::V6(address(1), address(2)), 6081, private, 1600);
+        let private = Private::Datacenter;
+        let word = PrivateData::Datacenter(gue::datacenter(1, 42));
+        let headers = OuterHeaders::new(Endpoints::V6(address(1), address(2)), 6081, word, 1600);
         let mut out = [0xee; 61];
-        let inner = Inner { len: 1000, protocol: 41, traffic_class: 0xb9, flow: FLOW };
+        let inner = Inner { len: 1000, protocol: 41, traffic_class: 0xb9, flow: FLOW, hops: 0 };
         headers.write(&mut out, private, inner).unwrap();
         #[rustfmt::skip]
         assert_eq!(out, [
@@ -203,8 +289,8 @@ mod tests {
 
     #[test]
     fn too_little_room_and_too_great_lengths_are_refused() {
-        let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, Private::None, u16::MAX);
-        let inner = |len| Inner { len, protocol: 4, traffic_class: 0, flow: 0 };
+        let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, PrivateData::None, u16::MAX);
+        let inner = |len| Inner { len, protocol: 4, traffic_class: 0, flow: 0, hops: 0 };
         let mut out = [0; 32];
         assert_eq!(headers.write(&mut out[..31], Private::None, inner(20)), None);
         assert_eq!(headers.write(&mut out, Private::None, inner(65_535 - 32)), Some(()));

@@ -32,7 +32,7 @@ impl Intervals6 {
     /// [`Self::lookup`] for up to [`STAGE`] addresses in lockstep: while one waits for memory, the others ask for
     /// theirs. Keys beyond the end of `words` are left out.
     #[inline]
-    pub(super) fn lookup_stage(&self, keys: &[u128], words: &mut [Word; STAGE]) {
+    pub(super) fn lookup_stage(&self, keys: &[u128], words: &mut [Word]) {
         let mut nodes = [1; STAGE];
         for _ in 0..self.levels {
             for (node, &key) in nodes.iter_mut().zip(keys) {

@@ -21,7 +21,7 @@ use self::intervals6::Intervals6;
 use self::networks::Networks;
 use self::plans::Plans;
 use self::trie4::Trie4;
-use self::word::Word;
+pub use self::word::Word;
 use crate::fault::Faults;
 use crate::prefix::Prefix;
 use crate::source::Source;
@@ -121,36 +121,34 @@ impl Table {
         .address()
     }
 
-    /// [`Self::address`] for a burst of IPv4 addresses (network byte order), level by level with prefetch.
-    /// `found` gets one answer a key; the shorter of both slices counts.
-    pub fn address_burst(&self, destinations: &[[u8; 4]], found: &mut [Address]) {
+    /// [`Self::address`] for a burst of IPv4 destinations, level by level with prefetch. `key` reads one in network byte
+    /// order. `found` gets one answer a destination, to be read by [`Word::address`]; the shorter of both slices counts.
+    #[inline]
+    pub fn address_burst<K>(&self, destinations: &[K], key: impl Fn(&K) -> [u8; 4] + Copy, found: &mut [Word]) {
         for (keys, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
-            let mut words = [Word::ABSENT; STAGE];
-            self.trie.lookup_stage(keys, &mut words);
-            tell(&words, keys.len(), found);
+            self.trie.lookup_stage(keys, key, found);
         }
     }
 
-    /// The same for IPv6 addresses.
-    pub fn address_burst6(&self, destinations: &[[u8; 16]], found: &mut [Address]) {
+    /// The same for IPv6 destinations, which `key` reads as numbers.
+    #[inline]
+    pub fn address_burst6<K>(&self, destinations: &[K], key: impl Fn(&K) -> u128, found: &mut [Word]) {
         for (destinations, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
             let mut keys = [0; STAGE];
-            keys.iter_mut().zip(destinations).for_each(|(key, address)| *key = u128::from_be_bytes(*address));
+            keys.iter_mut().zip(destinations).for_each(|(place, destination)| *place = key(destination));
             let keys = keys.get(..destinations.len()).unwrap_or_default();
-            let mut words = [Word::ABSENT; STAGE];
-            self.intervals.lookup_stage(keys, &mut words);
-            tell(&words, keys.len(), found);
+            self.intervals.lookup_stage(keys, found);
         }
     }
 
     /// Who owns `port` (host byte order) of a sliced address. Port 0 has no owner.
-    #[inline]
+    #[inline(always)]
     pub fn port(&self, plan: PlanRef, port: u16) -> Option<TargetId> {
         self.plans.port(plan, port)
     }
 
     /// Asks the cache for what [`Self::port`] will read.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_port(&self, plan: PlanRef, port: u16) {
         self.plans.prefetch_port(plan, port);
     }
@@ -198,12 +196,6 @@ impl Table {
         let remotes = size_of_val(&*self.remotes) + self.remotes.iter().map(Remote::heap).sum::<usize>();
         size_of::<Self>() + arrays + targets + remotes + size_of_val(&*self.forwarders)
     }
-}
-
-/// Turns the words of the first `count` keys into answers.
-#[inline]
-fn tell(words: &[Word; STAGE], count: usize, found: &mut [Address]) {
-    found.iter_mut().zip(words).take(count).for_each(|(found, word)| *found = word.address());
 }
 
 impl Target {

@@ -62,7 +62,7 @@ const UNALIGNED: u32 = PlanRef::CLASSES - 1;
 
 impl Plans {
     /// Who owns `port`. Port 0 has no owner, whatever slice it is in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn port(&self, plan: PlanRef, port: u16) -> Option<TargetId> {
         let slot = if plan.class() == UNALIGNED { self.search(plan, port) } else { self.cell(plan, port).copied() };
         if port == 0 { None } else { slot?.owner() }
@@ -78,7 +78,7 @@ impl Plans {
     }
 
     /// Asks the cache for what [`Self::port`] reads first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn prefetch_port(&self, plan: PlanRef, port: u16) {
         if plan.class() == UNALIGNED {
             prefetch(self.spans.get(plan.index()));

@@ -2,7 +2,6 @@
 //! IPv4 addresses to words: a trie over 16, 8 and 8 bits whose leaves are pushed down, so that a lookup reads at most
 //! three words and never goes back up.
 
-use super::STAGE;
 use super::arena::{Arena, size};
 use super::word::Word;
 use crate::prefetch::prefetch;
@@ -27,23 +26,25 @@ impl Trie4 {
         self.next(word, key[3])
     }
 
-    /// [`Self::lookup`] for up to [`STAGE`] addresses, level by level: while one waits for memory, the others ask for
-    /// theirs. Keys beyond the end of `words` are left out.
+    /// [`Self::lookup`] for a few addresses, level by level: while one waits for memory, the others ask for theirs. `key`
+    /// reads an address. Those beyond the end of `words` are left out.
     #[inline]
-    pub(super) fn lookup_stage(&self, keys: &[[u8; 4]], words: &mut [Word; STAGE]) {
-        for &key in keys {
-            prefetch(self.root.get(top(key)));
+    pub(super) fn lookup_stage<K>(&self, keys: &[K], key: impl Fn(&K) -> [u8; 4], words: &mut [Word]) {
+        for at in keys {
+            prefetch(self.root.get(top(key(at))));
         }
-        for (word, &key) in words.iter_mut().zip(keys) {
+        for (word, at) in words.iter_mut().zip(keys) {
+            let key = key(at);
             *word = self.first(key);
             prefetch(self.cell(*word, key[2]));
         }
-        for (word, key) in words.iter_mut().zip(keys) {
+        for (word, at) in words.iter_mut().zip(keys) {
+            let key = key(at);
             *word = self.next(*word, key[2]);
             prefetch(self.cell(*word, key[3]));
         }
-        for (word, key) in words.iter_mut().zip(keys) {
-            *word = self.next(*word, key[3]);
+        for (word, at) in words.iter_mut().zip(keys) {
+            *word = self.next(*word, key(at)[3]);
         }
     }
 
@@ -62,7 +63,7 @@ impl Trie4 {
     /// The cell that [`Self::next`] reads; none below a leaf.
     #[inline(always)]
     fn cell(&self, word: Word, byte: u8) -> Option<&Word> {
-        self.nodes.get(word.node()?)?.0.get(usize::from(byte))
+        self.nodes.get(word.node())?.0.get(usize::from(byte))
     }
 
     /// Gives every address of a prefix `word`. Prefixes come with a shorter one before those inside it.
@@ -86,10 +87,11 @@ impl Trie4 {
 
     /// The node that `word` leads to; for a leaf a new one that says what the leaf says.
     fn open(&mut self, word: Word) -> usize {
-        word.node().unwrap_or_else(|| {
-            self.nodes.push(Node([word; 256]));
-            self.nodes.len() - 1
-        })
+        if word.node() < self.nodes.len() {
+            return word.node();
+        }
+        self.nodes.push(Node([word; 256]));
+        self.nodes.len() - 1
     }
 
     fn node_mut(&mut self, index: usize) -> &mut [Word] {
@@ -124,7 +126,7 @@ fn fill(cells: &mut [Word], first: usize, free: u8, word: Word) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::TargetId;
+    use super::super::{STAGE, TargetId};
     use super::*;
 
     /// A trie that maps the `n`-th of `prefixes`, which stand in the order of painting, to target `n`.
@@ -190,7 +192,7 @@ mod tests {
             for keys in keys.chunks(STAGE) {
                 let bytes: Vec<[u8; 4]> = keys.iter().map(|key| key.to_be_bytes()).collect();
                 let mut staged = [Word::ABSENT; STAGE];
-                trie.lookup_stage(&bytes, &mut staged);
+                trie.lookup_stage(&bytes, |key| *key, &mut staged);
                 for ((&key, &bytes), staged) in keys.iter().zip(&bytes).zip(staged) {
                     prop_assert_eq!(trie.lookup(bytes), naive(&prefixes, key), "{:?}", bytes);
                     prop_assert_eq!(staged, trie.lookup(bytes));

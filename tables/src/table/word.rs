@@ -3,7 +3,7 @@
 
 use super::{Address, PlanRef, RemoteId, TargetId};
 
-/// One cell of a trie node, one leaf of an interval.
+/// What a lookup finds for an address, as the table stores it: read it with [`Word::address`].
 ///
 /// | bits 31–29 | rest |
 /// |---|---|
@@ -14,7 +14,7 @@ use super::{Address, PlanRef, RemoteId, TargetId};
 /// | 4 | [`RemoteId`] |
 /// | 6, 7 | bits 29–26: the class of a [`PlanRef`]; bits 25–0: its index |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Word(u32);
+pub struct Word(u32);
 
 const KIND_SHIFT: u32 = 29;
 const NODE: u32 = 1 << KIND_SHIFT;
@@ -23,34 +23,45 @@ const WHOLE: u32 = 3 << KIND_SHIFT;
 const REMOTE: u32 = 4 << KIND_SHIFT;
 const SLICED: u32 = 6 << KIND_SHIFT;
 
+/// Trie nodes have lower numbers.
+const NODES: usize = 1 << KIND_SHIFT;
+
 impl Word {
     /// Not in the table.
-    pub(super) const ABSENT: Self = Self(0);
+    pub const ABSENT: Self = Self(0);
     /// In the table, in nobody's hands.
-    pub(super) const UNASSIGNED: Self = Self(UNASSIGNED);
+    pub const UNASSIGNED: Self = Self(UNASSIGNED);
 
     /// A cell that leads to the trie node `index`.
     pub(super) fn to_node(index: usize) -> Self {
-        debug_assert!(index < 1 << KIND_SHIFT, "all of IPv4 has fewer nodes");
+        debug_assert!(index < NODES, "all of IPv4 has fewer nodes");
         Self(NODE | index as u32)
     }
 
-    /// The trie node that this cell leads to; none if it is a leaf.
+    /// The trie node that this cell leads to; of a leaf a number that is no node's, so that who looks it up need not ask first.
     #[inline(always)]
-    pub(super) fn node(self) -> Option<usize> {
-        (self.0 >> KIND_SHIFT == NODE >> KIND_SHIFT).then_some((self.0 ^ NODE) as usize)
+    pub(super) fn node(self) -> usize {
+        (self.0 ^ NODE) as usize
     }
 
-    /// What a leaf says.
+    /// What it says of the address.
     #[inline(always)]
-    pub(super) fn address(self) -> Address {
+    pub fn address(self) -> Address {
+        if let Some(plan) = self.plan() {
+            return Address::Sliced(plan);
+        }
         match self.0 >> KIND_SHIFT << KIND_SHIFT {
             UNASSIGNED => Address::Unassigned,
             WHOLE => Address::Whole(TargetId(self.0 as u16)),
             REMOTE => Address::Remote(RemoteId(self.0 as u16)),
-            kind if kind >= SLICED => Address::Sliced(PlanRef(self.0 ^ SLICED)),
             _ => Address::Absent,
         }
+    }
+
+    /// The port plan of a sliced address: less than [`Self::address`] has to look at.
+    #[inline(always)]
+    pub fn plan(self) -> Option<PlanRef> {
+        (self.0 >= SLICED).then_some(PlanRef(self.0 ^ SLICED))
     }
 }
 
@@ -106,7 +117,7 @@ mod tests {
     fn fresh_memory_is_not_in_the_table() {
         assert_eq!(Word::default().address(), Address::Absent);
         assert_eq!(Word::default(), Word::ABSENT);
-        assert_eq!(Word::ABSENT.node(), None);
+        assert!(Word::ABSENT.node() >= NODES);
     }
 
     #[test]
@@ -121,12 +132,12 @@ mod tests {
                 let plan = PlanRef::new(class, index).unwrap();
                 assert_eq!((plan.class(), plan.index()), (class, index));
                 assert_eq!(Word::from(plan).address(), Address::Sliced(plan));
-                assert_eq!(Word::from(plan).node(), None);
+                assert!(Word::from(plan).node() >= NODES);
             }
         }
         assert_eq!(PlanRef::new(0, PlanRef::INDICES), None);
         for index in [0, 65_536 + (1 << 24) - 1] {
-            assert_eq!(Word::to_node(index).node(), Some(index));
+            assert_eq!(Word::to_node(index).node(), index);
         }
     }
 }

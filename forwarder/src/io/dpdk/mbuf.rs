@@ -7,8 +7,12 @@ use std::slice;
 
 use dpdk_sys::{SHIM_MBUF_BUF_ADDR, SHIM_MBUF_DATA_LEN, SHIM_MBUF_DATA_OFF, SHIM_MBUF_NB_SEGS, SHIM_MBUF_PKT_LEN};
 
+use tables::prefetch::prefetch_address;
+
 use super::pool::Pool;
 use crate::io::PacketBuf;
+
+const CACHE_LINE: usize = 64;
 
 /// A frame, owned: dropping it gives its buffer back to the pool it came from.
 ///
@@ -120,6 +124,26 @@ impl PacketBuf for Mbuf {
     fn trim_front(&mut self, len: usize) {
         let len = u16::try_from(len).unwrap_or(u16::MAX).min(self.len());
         self.set_data(self.offset() + len, self.len() - len);
+    }
+
+    #[inline(always)]
+    fn replace_front(&mut self, old: usize, keep: usize, new: usize) -> Option<&mut [u8]> {
+        // All of them below 2^17, so nothing wraps.
+        let kept = usize::from(self.offset()) + old;
+        let offset = kept.checked_sub(new)?;
+        if old + keep > usize::from(self.len()) {
+            return None;
+        }
+        self.set_data(u16::try_from(offset).ok()?, u16::try_from(new + keep).ok()?);
+        Some(self.data_mut())
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        let start = self.start();
+        prefetch_address(start);
+        // Where the outer headers come.
+        prefetch_address(start.wrapping_sub(CACHE_LINE));
     }
 
     fn truncate(&mut self, len: usize) {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::pipeline::flow::{word_v4, words_v6};
 use crate::pipeline::packet::Addresses;
-use crate::wire::siphash::SipHash13;
+use crate::wire::siphash::{SipHash13, last_word};
 
 /// What the fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +37,10 @@ impl Secret {
         let [a, b, c, d] = key.id.to_ne_bytes();
         let tail = [a, b, c, d, key.protocol];
         match key.addresses {
-            Addresses::V4(source, destination) => self.0.hash(&[word_v4(source, destination)], tail),
+            Addresses::V4(source, destination) => self.0.hash_words([word_v4(source, destination), last_word(1, tail)]),
             Addresses::V6(source, destination) => {
                 let ([s0, s1], [d0, d1]) = (words_v6(source), words_v6(destination));
-                self.0.hash(&[s0, s1, d0, d1], tail)
+                self.0.hash_words([s0, s1, d0, d1, last_word(4, tail)])
             }
         }
     }
