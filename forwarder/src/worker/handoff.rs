@@ -5,6 +5,9 @@
 //! What is on a ring is held, for whoever reads the counters: the sender has counted, and published, that it handed a packet
 //! over before the receiver can see it, and so before the receiver counts that it took it over.
 
+#[cfg(test)]
+mod tests;
+
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::counters::{Counters, DropReason};
