@@ -182,15 +182,24 @@ function lib.wait_for_link()
     for _, port in ipairs { lib.tx, lib.rx } do
       up = up and pktgen.linkState(port)[tonumber(port)]:find("UP", 1, true)
     end
-    if up then return end
+    -- A link may be up for a moment before its speed is known.
+    if up and lib.link_mbit() > 0 then return end
     lib.wait(0.5)
   end
-  error("no link on port " .. lib.tx .. " or " .. lib.rx, 0)
+  local state = pktgen.linkState(lib.tx)[tonumber(lib.tx)]
+  error("no link on port " .. lib.tx .. " or " .. lib.rx .. ", or of no known speed (SLUICE_LINK_MBIT): " .. state, 0)
 end
 
 -- Packets a second that fill the link with frames of that size, FCS included; preamble and gap are 20 bytes more.
 function lib.line_pps(size)
   return lib.link_mbit() * 1e6 / ((size + 20) * 8)
+end
+
+-- Pktgen's rate is a percentage of the link.
+function lib.set_rate(size, pps)
+  local percent = math.min(100, pps / lib.line_pps(size) * 100)
+  if not (percent > 0) then error(string.format("%s/s of %d bytes is no rate", pps, size), 0) end
+  pktgen.set(lib.tx, "rate", string.format("%.6f", percent))
 end
 
 -- Until the counters rest: Pktgen reads them once a second, and the last packets are still on their way.
@@ -202,9 +211,8 @@ end
 -- wish, rounded to a whole number of cycles between bursts.
 function lib.trial(size, pps, seconds)
   local tx = lib.tx
-  local percent = pps and math.min(100, pps / lib.line_pps(size) * 100) or 100
   pktgen.set(tx, "count", 0)
-  pktgen.set(tx, "rate", string.format("%.6f", percent))
+  lib.set_rate(size, pps or math.huge)
   lib.wait(0.2)
   pktgen.clr()
   lib.wait(1.1)
@@ -225,6 +233,12 @@ function lib.trial(size, pps, seconds)
   }
 end
 
+-- Marks a trial whose rate was not what it should have been: it measured something else.
+function lib.mark(trial)
+  local off = math.abs(trial.achieved - trial.requested) / trial.requested
+  return off > 0.1 and string.format("; NOT AT THE RATE ASKED FOR, %.0f/s", trial.requested) or ""
+end
+
 function lib.sizes()
   local sizes = {}
   for size in lib.option("SIZES", "64 128 256 512 1024 1280 1518"):gmatch("%d+") do sizes[#sizes + 1] = tonumber(size) end
@@ -237,6 +251,7 @@ function lib.run(name, body)
   lib.say("# %s, %s", name, os.date("!%Y-%m-%dT%H:%M:%SZ"))
   local good, message = pcall(function()
     lib.wait_for_link()
+    lib.say("# link %d Mbit/s", lib.link_mbit())
     body()
   end)
   pktgen.stop("all")

@@ -9,6 +9,6 @@ lib.run("replay", function()
   -- Pktgen reckons with the average size of the capture's frames.
   local size, pps = lib.option("SIZE", 64), lib.option("PPS", 10000)
   local trial = lib.trial(size, pps)
-  lib.say("asked for %.0f/s; sent %d, %.0f/s; received %d, lost %d; forwarder: %s", pps, trial.sent, trial.achieved,
-    trial.received, trial.lost, trial.forwarder)
+  lib.say("asked for %.0f/s; sent %d, %.0f/s; received %d, lost %d; forwarder: %s%s", pps, trial.sent, trial.achieved,
+    trial.received, trial.lost, trial.forwarder, lib.mark(trial))
 end)

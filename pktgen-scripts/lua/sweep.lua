@@ -9,7 +9,7 @@ lib.run("sweep", function()
   for _, area in ipairs(lib.areas(lib.table())) do
     local pairs, step = lib.range(area, size)
     local trial = lib.trial(size, pps)
-    lib.say("%s-%s ports %d-%d, every %d: about %d pairs; sent %d, received %d, lost %d; forwarder: %s", area.first, area.last,
-      area.lo, area.hi, step, pairs, trial.sent, trial.received, trial.lost, trial.forwarder)
+    lib.say("%s-%s ports %d-%d, every %d: about %d pairs; sent %d, received %d, lost %d; forwarder: %s%s", area.first, area.last,
+      area.lo, area.hi, step, pairs, trial.sent, trial.received, trial.lost, trial.forwarder, lib.mark(trial))
   end
 end)
