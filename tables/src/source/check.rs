@@ -1,89 +1,103 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be said only when the whole document is known: whether names lead somewhere, and prefixes are distinct.
 
-use super::draft::{Draft, Spelled, SpelledRange, Spelling};
+use super::draft::{Draft, EgressDraft, Names, Ranks, Spelled, SpelledRange, Spelling};
 use super::faults::FaultList;
 use super::path::Path;
 use super::plan::Runs;
 use super::{DatacenterId, Entry, Owner, Ownership, PlanId, Run, ServerId};
 
+/// What is checked: a document, or the part of a patch that looks like one.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) names: &'a Names,
+    pub(super) egress: &'a EgressDraft,
+    pub(super) ranks: Ranks,
+    /// Where all that is.
+    pub(super) root: &'a Path<'a>,
+}
+
 /// Adds the faults of a completely read document; returns the entries in the order of their prefixes.
 pub(super) fn check(draft: &mut Draft) -> Vec<u32> {
     // The list is taken out for the while, so that the rest of the draft can be read.
     let mut faults = std::mem::take(&mut draft.faults);
-    check_servers(draft, &mut faults);
-    check_forwarders(draft, &mut faults);
-    check_owners(draft, &mut faults);
-    let by_prefix = sort_prefixes(draft, &mut faults);
+    let scope = Scope { names: &draft.names, egress: &draft.egress, ranks: draft.ranks, root: &Path::Root };
+    check_servers(scope, &mut faults);
+    check_forwarders(scope, &mut faults);
+    check_owners(scope, &mut faults);
+    let by_prefix = sort_prefixes(scope, &mut faults);
     draft.faults = faults;
     by_prefix
 }
 
-fn check_servers(draft: &Draft, faults: &mut FaultList) {
-    let path = Path::Root.key("servers");
-    for (rank, id, server) in draft.servers.iter() {
+/// Servers are in data centres that exist.
+pub(super) fn check_servers(Scope { names, ranks, root, .. }: Scope<'_>, faults: &mut FaultList) {
+    let path = root.key("servers");
+    for (rank, id, server) in names.servers.iter() {
         if let Some(datacenter) = server.datacenter {
-            faults.position = (draft.ranks.servers, rank);
-            check_datacenter(draft, datacenter, &path.key(draft.servers.name(id)).key("datacenter"), faults);
+            faults.position = (ranks.servers, rank);
+            check_datacenter(names, datacenter, &path.key(names.servers.name(id)).key("datacenter"), faults);
         }
     }
 }
 
-fn check_datacenter(draft: &Draft, datacenter: DatacenterId, path: &Path<'_>, faults: &mut FaultList) {
-    if draft.datacenters.known && draft.datacenters.get(datacenter.0).is_none() {
-        faults.add(path, format!("there is no data centre {:?}", draft.datacenters.name(datacenter.0)));
+fn check_datacenter(names: &Names, datacenter: DatacenterId, path: &Path<'_>, faults: &mut FaultList) {
+    if names.datacenters.known && names.datacenters.get(datacenter.0).is_none() {
+        faults.add(path, format!("there is no data centre {:?}", names.datacenters.name(datacenter.0)));
     }
 }
 
 /// A data centre that others send packets to needs somebody who takes them.
-fn check_forwarders(draft: &Draft, faults: &mut FaultList) {
-    if draft.datacenters.defined() < 2 {
+fn check_forwarders(Scope { names, egress, ranks, root }: Scope<'_>, faults: &mut FaultList) {
+    if names.datacenters.defined() < 2 {
         return;
     }
-    let mut used = vec![false; draft.datacenters.len()];
-    for datacenter in draft.entries.iter().filter_map(|entry| entry.datacenter) {
+    let mut used = vec![false; names.datacenters.len()];
+    for datacenter in egress.entries.iter().filter_map(|entry| entry.datacenter) {
         if let Some(used) = used.get_mut(datacenter.0 as usize) {
             *used = true;
         }
     }
-    let path = Path::Root.key("datacenters");
-    for (rank, id, datacenter) in draft.datacenters.iter() {
+    let path = root.key("datacenters");
+    for (rank, id, datacenter) in names.datacenters.iter() {
         let needed = used.get(id as usize) == Some(&true);
         if needed && datacenter.forwarders.is_empty() && !datacenter.faulty {
-            faults.position = (draft.ranks.datacenters, rank);
+            faults.position = (ranks.datacenters, rank);
             let message = "egress entries lead here, so the other data centres need a forwarder to send to";
-            faults.add(&path.key(draft.datacenters.name(id)).key("forwarders"), message);
+            faults.add(&path.key(names.datacenters.name(id)).key("forwarders"), message);
         }
     }
 }
 
-fn check_owners(draft: &Draft, faults: &mut FaultList) {
+/// Entries name servers and data centres that exist and fit together.
+pub(super) fn check_owners(scope: Scope<'_>, faults: &mut FaultList) {
+    let Scope { names, egress, ranks, root } = scope;
     let homes: Vec<Home> =
-        (0..draft.plans.items().len()).map(|plan| home_of_plan(draft, PlanId(plan as u32))).collect();
-    let mut kept = draft.kept.iter().peekable();
-    let path = Path::Root.key("egress");
-    for (index, (entry, &spelling)) in (0_u32..).zip(draft.entries.iter().zip(&draft.spellings)) {
+        (0..egress.plans.items().len()).map(|plan| home_of_plan(scope, PlanId(plan as u32))).collect();
+    let mut kept = egress.kept.iter().peekable();
+    let path = root.key("egress");
+    for (index, (entry, &spelling)) in (0_u32..).zip(egress.entries.iter().zip(&egress.spellings)) {
         let kept = kept.next_if(|(of, _)| *of == index).map(|(_, spelled)| spelled);
         let home = match entry.ownership {
             _ if spelling == Spelling::Kept => Home::Unclear,
             Ownership::Unassigned => Home::Nowhere,
-            Ownership::Whole(owner) => home_of_owner(draft, owner),
+            Ownership::Whole(owner) => home_of_owner(names, owner),
             Ownership::Sliced { plan, portless } => {
                 let plan = homes.get(plan.0 as usize).copied().unwrap_or(Home::Unclear);
-                portless.map_or(plan, |server| plan.and(home_of_server(draft, server)))
+                portless.map_or(plan, |server| plan.and(home_of_server(names, server)))
             }
         };
         let fine = match (home, entry.datacenter) {
             (Home::Nowhere, None) => true,
-            (Home::Nowhere, Some(datacenter)) => draft.datacenters.get(datacenter.0).is_some(),
+            (Home::Nowhere, Some(datacenter)) => names.datacenters.get(datacenter.0).is_some(),
             (Home::In(home), Some(datacenter)) => home == datacenter,
             _ => false,
         };
         if !fine {
-            faults.position = (draft.ranks.egress, index);
+            faults.position = (ranks.egress, index);
             let path = path.index(index as usize);
-            let spelled = kept.cloned().unwrap_or_else(|| spell(draft, entry, spelling));
-            Places { draft, datacenter: entry.datacenter, faults }.check(&path, &spelled);
+            let spelled = kept.cloned().unwrap_or_else(|| spell(egress, entry, spelling));
+            Places { names, datacenter: entry.datacenter, faults }.check(&path, &spelled);
         }
     }
 }
@@ -109,26 +123,26 @@ impl Home {
     }
 }
 
-fn home_of_server(draft: &Draft, server: ServerId) -> Home {
-    let datacenter = draft.servers.get(server.0).and_then(|server| server.datacenter);
-    datacenter.filter(|datacenter| draft.datacenters.get(datacenter.0).is_some()).map_or(Home::Unclear, Home::In)
+fn home_of_server(names: &Names, server: ServerId) -> Home {
+    let datacenter = names.servers.get(server.0).and_then(|server| server.datacenter);
+    datacenter.filter(|datacenter| names.datacenters.get(datacenter.0).is_some()).map_or(Home::Unclear, Home::In)
 }
 
 /// A previous owner may be anywhere, but it must exist.
-fn home_of_owner(draft: &Draft, owner: Owner) -> Home {
+fn home_of_owner(names: &Names, owner: Owner) -> Home {
     match owner.previous {
-        Some(previous) if draft.servers.get(previous.0).is_none() => Home::Unclear,
-        _ => home_of_server(draft, owner.server),
+        Some(previous) if names.servers.get(previous.0).is_none() => Home::Unclear,
+        _ => home_of_server(names, owner.server),
     }
 }
 
-fn home_of_plan(draft: &Draft, plan: PlanId) -> Home {
-    let runs = Runs::new(draft.plans.items().get(plan.0));
-    runs.map(|run| home_of_owner(draft, run.owner)).fold(Home::Nowhere, Home::and)
+fn home_of_plan(Scope { names, egress, .. }: Scope<'_>, plan: PlanId) -> Home {
+    let runs = Runs::new(egress.plans.items().get(plan.0));
+    runs.map(|run| home_of_owner(names, run.owner)).fold(Home::Nowhere, Home::and)
 }
 
 /// How the document spelled an entry that was compressed.
-fn spell(draft: &Draft, entry: &Entry, spelling: Spelling) -> Spelled {
+fn spell(egress: &EgressDraft, entry: &Entry, spelling: Spelling) -> Spelled {
     let mut spelled = Spelled::default();
     match entry.ownership {
         Ownership::Unassigned => {}
@@ -137,7 +151,7 @@ fn spell(draft: &Draft, entry: &Entry, spelling: Spelling) -> Spelled {
         }
         Ownership::Sliced { plan, portless } => {
             spelled.portless = portless;
-            let runs = Runs::new(draft.plans.items().get(plan.0));
+            let runs = Runs::new(egress.plans.items().get(plan.0));
             match spelling {
                 Spelling::Slices(log) => {
                     for Run { first, last, owner } in runs {
@@ -162,7 +176,7 @@ fn spell(draft: &Draft, entry: &Entry, spelling: Spelling) -> Spelled {
 
 /// Names every place of an entry that leads nowhere, or into another data centre.
 struct Places<'a> {
-    draft: &'a Draft,
+    names: &'a Names,
     datacenter: Option<DatacenterId>,
     faults: &'a mut FaultList,
 }
@@ -170,7 +184,7 @@ struct Places<'a> {
 impl Places<'_> {
     fn check(&mut self, path: &Path<'_>, spelled: &Spelled) {
         if let Some(datacenter) = self.datacenter {
-            check_datacenter(self.draft, datacenter, &path.key("datacenter"), self.faults);
+            check_datacenter(self.names, datacenter, &path.key("datacenter"), self.faults);
         }
         let slices = path.key("slices");
         for (key, names) in [("owners", &spelled.owners), ("previous", &spelled.owners_previous)] {
@@ -193,20 +207,20 @@ impl Places<'_> {
     /// Checks one name; `here` if it must be in the entry's own data centre.
     fn server(&mut self, server: Option<ServerId>, path: &Path<'_>, here: bool) {
         let Some(id) = server else { return };
-        let name = self.draft.servers.name(id.0);
-        let Some(server) = self.draft.servers.get(id.0) else {
-            if self.draft.servers.known {
+        let name = self.names.servers.name(id.0);
+        let Some(server) = self.names.servers.get(id.0) else {
+            if self.names.servers.known {
                 self.faults.add(path, format!("there is no server {name:?}"));
             }
             return;
         };
         // Where one of both data centres is unknown, that is the fault.
-        let exists = |id: &DatacenterId| self.draft.datacenters.get(id.0).is_some();
+        let exists = |id: &DatacenterId| self.names.datacenters.get(id.0).is_some();
         let (home, entry) = (server.datacenter.filter(exists), self.datacenter.filter(exists));
         if let (true, Some(home), Some(entry)) = (here, home, entry)
             && home != entry
         {
-            let datacenter = |id: DatacenterId| self.draft.datacenters.name(id.0);
+            let datacenter = |id: DatacenterId| self.names.datacenters.name(id.0);
             let message = format!("server {name:?} is in {:?}, the entry in {:?}", datacenter(home), datacenter(entry));
             self.faults.add(path, message);
         }
@@ -214,19 +228,19 @@ impl Places<'_> {
 }
 
 /// The entries in the order of their prefixes; one that comes twice is a fault.
-fn sort_prefixes(draft: &Draft, faults: &mut FaultList) -> Vec<u32> {
-    let prefix = |index: u32| draft.entries.get(index as usize).map(|entry| entry.prefix);
+pub(super) fn sort_prefixes(Scope { egress, ranks, root, .. }: Scope<'_>, faults: &mut FaultList) -> Vec<u32> {
+    let prefix = |index: u32| egress.entries.get(index as usize).map(|entry| entry.prefix);
     let mut sorted: Vec<u32> =
-        (0..draft.entries.len() as u32).filter(|index| draft.unplaced.binary_search(index).is_err()).collect();
+        (0..egress.entries.len() as u32).filter(|index| egress.unplaced.binary_search(index).is_err()).collect();
     // Stable, so that of equal ones the first in the document stays first; and quick where they come sorted.
     sorted.sort_by_key(|&index| prefix(index));
-    let path = Path::Root.key("egress");
+    let path = root.key("egress");
     let mut first = None;
     for &index in &sorted {
         match first.filter(|&first| prefix(first) == prefix(index)) {
             Some(first) => {
-                faults.position = (draft.ranks.egress, index);
-                let message = prefix(index).map(|prefix| format!("{prefix} is the prefix of egress[{first}] already"));
+                faults.position = (ranks.egress, index);
+                let message = prefix(index).map(|prefix| format!("{prefix} is the prefix of {} already", path.index(first as usize)));
                 faults.add(&path.index(index as usize).key("prefix"), message.unwrap_or_default());
             }
             None => first = Some(index),

@@ -38,7 +38,7 @@ pub(super) fn digest(source: &Source) -> u128 {
                 (2_u8, plans[plan.0 as usize], portless).hash(&mut hasher);
             }
         }
-        source.tags.get(source.tags_of_entry[index]).hash(&mut hasher);
+        source.tags.items().get(source.tags_of_entry[index]).hash(&mut hasher);
     }
     hasher.finish128().as_u128()
 }

@@ -10,13 +10,27 @@ use super::intern::Interner;
 use super::{DatacenterId, Entry, ServerId};
 use crate::ports::Ports;
 
-/// A document on its way to a source.
+/// A document on its way to a source, or a patch on its way to one.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) faults: FaultList,
     pub(super) generation: Option<u64>,
+    pub(super) names: Names,
+    pub(super) egress: EgressDraft,
+    /// Ranks of the large members among all.
+    pub(super) ranks: Ranks,
+}
+
+/// What the names of a document stand for.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Names {
     pub(super) datacenters: Registry<DatacenterDraft>,
     pub(super) servers: Registry<ServerDraft>,
+}
+
+/// The member `egress`.
+#[derive(Debug, Default, Clone)]
+pub(super) struct EgressDraft {
     pub(super) plans: Interner,
     /// Sets of tags, as [`super::tags`] writes them, and the id of each entry's.
     pub(super) tags: Interner,
@@ -29,8 +43,6 @@ pub(super) struct Draft {
     pub(super) kept: Vec<(u32, Spelled)>,
     /// Entries whose prefix could not be read, in their order.
     pub(super) unplaced: Vec<u32>,
-    /// Ranks of the top-level members among all.
-    pub(super) ranks: Ranks,
 }
 
 /// In which order the large members of the document came.
@@ -42,7 +54,7 @@ pub(super) struct Ranks {
 }
 
 /// A data centre as far as it could be read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct DatacenterDraft {
     pub(super) forwarders: Vec<IpAddr>,
     pub(super) mtu: Option<u16>,
@@ -51,7 +63,7 @@ pub(super) struct DatacenterDraft {
 }
 
 /// A server as far as it could be read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct ServerDraft {
     pub(super) datacenter: Option<DatacenterId>,
     pub(super) address: Option<IpAddr>,
@@ -102,7 +114,7 @@ pub(super) struct SpelledRange {
 }
 
 /// Things with names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Registry<T> {
     /// Whether the object that defines them could be read. If not, that alone is the fault, not every use of a name.
     pub(super) known: bool,

@@ -2,32 +2,104 @@
 //! Byte strings stored once, end to end, and named by small numbers.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::leb;
 
 /// Byte strings by id: all of them in one allocation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Items {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// Where each begins: with its length in LEB128, so that a span costs one word. [`GONE`] for those that were freed.
+    starts: Vec<u64>,
+    /// Ids of those that were freed.
+    free: Vec<u32>,
+    /// Bytes that belong to none.
+    garbage: usize,
 }
 
+const GONE: u64 = u64::MAX;
+
 impl Items {
-    /// How many there are; ids are below it.
+    /// How many ids there are, those of freed ones included.
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.starts.len()
     }
 
     /// The string of that id; empty for an id that is none.
     pub(crate) fn get(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        let start = id.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(id).and_then(|&end| self.bytes.get(start..end)).unwrap_or_default()
+        self.span(id).and_then(|(_, item)| self.bytes.get(item)).unwrap_or_default()
     }
 
-    fn push(&mut self, item: &[u8]) {
+    /// Where a string begins, its length included, and where it is itself.
+    fn span(&self, id: u32) -> Option<(usize, Range<usize>)> {
+        let start = *self.starts.get(id as usize).filter(|&&start| start != GONE)? as usize;
+        let mut rest = self.bytes.get(start..)?;
+        let length = leb::read(&mut rest)? as usize;
+        let first = self.bytes.len() - rest.len();
+        Some((start, first..first.checked_add(length)?))
+    }
+
+    /// Stores `item` under a freed id or a new one; none when 2^32 are used up.
+    fn insert(&mut self, item: &[u8]) -> Option<u32> {
+        let fresh = || u32::try_from(self.starts.len()).ok().filter(|&id| id < u32::MAX);
+        let id = self.free.last().copied().or_else(fresh)?;
+        if self.free.pop().is_none() {
+            self.starts.push(GONE);
+        }
+        self.write(id, item);
+        Some(id)
+    }
+
+    fn write(&mut self, id: u32, item: &[u8]) {
+        let start = self.bytes.len() as u64;
+        leb::write(item.len() as u64, &mut self.bytes);
         self.bytes.extend_from_slice(item);
-        self.ends.push(self.bytes.len());
+        if let Some(at) = self.starts.get_mut(id as usize) {
+            *at = start;
+        }
+    }
+
+    /// Gives up the bytes of a string; its id still has to be written to or freed.
+    fn erase(&mut self, id: u32) {
+        if let Some((start, item)) = self.span(id)
+            && let Some(at) = self.starts.get_mut(id as usize)
+        {
+            self.garbage += item.end - start;
+            *at = GONE;
+        }
+    }
+
+    /// Closes the gaps once they are more than a quarter. A million plans take a tenth of a second then, but that is
+    /// after hundreds of thousands of changes.
+    fn tidy(&mut self) {
+        const WORTH_IT: usize = 1 << 12;
+        if self.garbage < WORTH_IT || self.garbage < self.bytes.len() / 4 {
+            return;
+        }
+        let mut order: Vec<u32> = (0_u32..).zip(&self.starts).filter(|(_, at)| **at != GONE).map(|(id, _)| id).collect();
+        order.sort_unstable_by_key(|&id| self.starts.get(id as usize));
+        let mut end = 0;
+        for id in order {
+            let Some((start, item)) = self.span(id) else { continue };
+            let length = item.end - start;
+            self.bytes.copy_within(start..item.end, end);
+            if let Some(at) = self.starts.get_mut(id as usize) {
+                *at = end as u64;
+            }
+            end += length;
+        }
+        self.bytes.truncate(end);
+        self.garbage = 0;
+    }
+}
+
+/// Makes room for `more` elements without doubling what is large already.
+pub(crate) fn make_room<T>(vec: &mut Vec<T>, more: usize) {
+    if vec.capacity() - vec.len() < more {
+        vec.reserve_exact(more.max(vec.len() / 16));
     }
 }
 
@@ -46,11 +118,22 @@ impl Interner {
         if let Some(&id) = self.ids.find(hash, |&id| self.items.get(id) == item) {
             return Some(id);
         }
-        let id = u32::try_from(self.items.len()).ok()?;
-        self.items.push(item);
+        let id = self.items.insert(item)?;
+        self.list(id, hash);
+        Some(id)
+    }
+
+    /// Lets `id` be found by its content.
+    fn list(&mut self, id: u32, hash: u64) {
         let (items, hasher) = (&self.items, &self.hasher);
         self.ids.insert_unique(hash, id, |&id| hasher.hash_one(items.get(id)));
-        Some(id)
+    }
+
+    fn unlist(&mut self, id: u32) {
+        let hash = self.hasher.hash_one(self.items.get(id));
+        if let Ok(listed) = self.ids.find_entry(hash, |&listed| listed == id) {
+            listed.remove();
+        }
     }
 
     /// The id of `item`, if it has one.
@@ -63,17 +146,96 @@ impl Interner {
         &self.items
     }
 
-    /// The strings alone, without what finds them.
-    pub(crate) fn into_items(self) -> Items {
-        let mut items = self.items;
-        items.bytes.shrink_to_fit();
-        items.ends.shrink_to_fit();
-        items
+    fn shrink_to_fit(&mut self) {
+        self.items.bytes.shrink_to_fit();
+        self.items.starts.shrink_to_fit();
+    }
+}
+
+/// Strings that are freed when nobody uses them any more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    interner: Interner,
+    /// By id.
+    uses: Vec<u32>,
+}
+
+impl Shared {
+    /// The strings of `interner`, each used as often as its id is in `uses`.
+    pub(crate) fn new(mut interner: Interner, uses: impl Iterator<Item = u32>) -> Self {
+        interner.shrink_to_fit();
+        let mut shared = Self { uses: vec![0; interner.items.len()], interner };
+        uses.for_each(|id| shared.count(id));
+        shared
+    }
+
+    fn count(&mut self, id: u32) {
+        if let Some(uses) = self.uses.get_mut(id as usize) {
+            *uses = uses.saturating_add(1);
+        }
+    }
+
+    /// The strings.
+    pub(crate) fn items(&self) -> &Items {
+        &self.interner.items
+    }
+
+    /// Whether so many more would find an id.
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        self.interner.items.len() + more < u32::MAX as usize
+    }
+
+    /// The id of `item`, which is used once more. [`Self::has_room`] was asked before.
+    pub(crate) fn acquire(&mut self, item: &[u8]) -> u32 {
+        const LENGTH: usize = 10;
+        make_room(&mut self.interner.items.bytes, item.len() + LENGTH);
+        make_room(&mut self.interner.items.starts, 1);
+        let id = self.interner.intern(item).unwrap_or(u32::MAX);
+        if id as usize == self.uses.len() {
+            make_room(&mut self.uses, 1);
+            self.uses.push(0);
+        }
+        self.count(id);
+        id
+    }
+
+    /// Uses `id` once less; true if that was the last use. It keeps its id and content until [`Self::free`].
+    pub(crate) fn release(&mut self, id: u32) -> bool {
+        let Some(uses) = self.uses.get_mut(id as usize) else { return false };
+        *uses = uses.saturating_sub(1);
+        *uses == 0
+    }
+
+    /// Frees strings that nobody uses. Their ids are given to others from now on.
+    pub(crate) fn free(&mut self, ids: &[u32]) {
+        for &id in ids {
+            self.interner.unlist(id);
+            self.interner.items.erase(id);
+            self.interner.items.free.push(id);
+        }
+        self.interner.items.tidy();
+    }
+
+    /// Puts other strings in the place of those of some ids; all in all they must stay distinct.
+    pub(crate) fn replace<'a>(&mut self, items: impl Iterator<Item = (u32, &'a [u8])> + Clone) {
+        items.clone().for_each(|(id, _)| self.interner.unlist(id));
+        for (id, item) in items {
+            self.interner.items.erase(id);
+            make_room(&mut self.interner.items.bytes, item.len() + 10);
+            self.interner.items.write(id, item);
+            let hash = self.interner.hasher.hash_one(item);
+            self.interner.list(id, hash);
+        }
+        self.interner.items.tidy();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -91,7 +253,7 @@ mod tests {
         distinct.dedup();
         assert_eq!(interner.items().len(), distinct.len());
         assert_eq!(interner.find(b"absent"), None);
-        assert_eq!(interner.into_items().get(u32::MAX), b"");
+        assert_eq!(interner.items().get(u32::MAX), b"");
     }
 
     #[test]
@@ -101,5 +263,51 @@ mod tests {
         assert_eq!(interner.intern(b"x"), Some(1));
         assert_eq!(interner.find(b""), Some(0));
         assert_eq!(interner.items().get(1), b"x");
+    }
+
+    #[test]
+    fn garbage_is_bounded() {
+        let mut shared = Shared::default();
+        let item = |n: u32| [n.to_le_bytes().as_slice(), &[7; 60]].concat();
+        let mut ids: Vec<u32> = (0..1000).map(|n| shared.acquire(&item(n))).collect();
+        for n in 1000..50_000 {
+            let new = shared.acquire(&item(n));
+            let old = std::mem::replace(&mut ids[n as usize % 1000], new);
+            assert!(shared.release(old));
+            shared.free(&[old]);
+            assert!(shared.items().bytes.len() < 1000 * 65 * 4 / 3 + 130);
+        }
+        assert!(shared.items().len() <= 1001);
+        for (place, &id) in ids.iter().enumerate() {
+            assert_eq!(shared.items().get(id), item(49_000 + place as u32));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_used_stays_and_what_is_not_goes(steps in prop::collection::vec((any::<bool>(), 0..20_u8), 1..200)) {
+            let mut shared = Shared::default();
+            let mut used = BTreeMap::<u8, (u32, u32)>::new();
+            for (take, n) in steps {
+                let item = vec![n; usize::from(n) * 100];
+                if take {
+                    let id = shared.acquire(&item);
+                    let (known, uses) = used.entry(n).or_insert((id, 0));
+                    prop_assert_eq!(*known, id);
+                    *uses += 1;
+                } else if let Some((id, uses)) = used.get_mut(&n) {
+                    *uses -= 1;
+                    prop_assert_eq!(shared.release(*id), *uses == 0);
+                    if *uses == 0 {
+                        shared.free(&[*id]);
+                        used.remove(&n);
+                    }
+                }
+                for (&n, &(id, _)) in &used {
+                    prop_assert_eq!(shared.items().get(id), vec![n; usize::from(n) * 100]);
+                }
+                prop_assert!(shared.items().len() <= 20);
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ mod digest;
 mod draft;
 mod faults;
 mod intern;
+mod leb;
 mod parse;
 pub(crate) mod path;
 mod plan;
@@ -20,8 +21,8 @@ use std::net::IpAddr;
 
 use serde_json::de::{IoRead, SliceRead};
 
-use self::draft::{DatacenterDraft, Draft, ServerDraft};
-use self::intern::{Interner, Items};
+use self::draft::{DatacenterDraft, Draft, EgressDraft, ServerDraft};
+use self::intern::{Interner, Shared};
 use crate::fault::{Fault, Faults};
 use crate::prefix::Prefix;
 
@@ -108,6 +109,16 @@ pub struct Entry {
     pub ownership: Ownership,
 }
 
+impl Entry {
+    /// The port plan, if it has one.
+    pub fn plan(&self) -> Option<PlanId> {
+        match self.ownership {
+            Ownership::Sliced { plan, .. } => Some(plan),
+            _ => None,
+        }
+    }
+}
+
 /// A valid table document. References are resolved, so ids of a source always index it.
 ///
 /// Data centres and servers are numbered in the order in which the document first names them.
@@ -118,9 +129,9 @@ pub struct Source {
     datacenter_names: Interner,
     servers: Vec<Server>,
     server_names: Interner,
-    plans: Items,
+    plans: Shared,
     entries: Vec<Entry>,
-    tags: Items,
+    tags: Shared,
     tags_of_entry: Vec<u32>,
     by_prefix: Vec<u32>,
 }
@@ -145,19 +156,22 @@ impl Source {
         draft.faults.finish()?;
         let undefined =
             || Faults(vec![Fault { path: String::new(), message: "uses a name that is not defined".into() }]);
-        let (datacenter_names, datacenters) = draft.datacenters.finish(Datacenter::from_draft).ok_or_else(undefined)?;
-        let (server_names, servers) = draft.servers.finish(Server::from_draft).ok_or_else(undefined)?;
-        draft.entries.shrink_to_fit();
+        let Draft { generation, names, egress, .. } = draft;
+        let (datacenter_names, datacenters) = names.datacenters.finish(Datacenter::from_draft).ok_or_else(undefined)?;
+        let (server_names, servers) = names.servers.finish(Server::from_draft).ok_or_else(undefined)?;
+        let EgressDraft { plans, tags, mut tags_of_entry, mut entries, .. } = egress;
+        entries.shrink_to_fit();
+        tags_of_entry.shrink_to_fit();
         Ok(Self {
-            generation: draft.generation,
+            generation,
             datacenters,
             datacenter_names,
             servers,
             server_names,
-            plans: draft.plans.into_items(),
-            entries: draft.entries,
-            tags: draft.tags.into_items(),
-            tags_of_entry: draft.tags_of_entry,
+            plans: Shared::new(plans, entries.iter().filter_map(Entry::plan).map(|plan| plan.0)),
+            tags: Shared::new(tags, tags_of_entry.iter().copied()),
+            entries,
+            tags_of_entry,
             by_prefix,
         })
     }
@@ -213,17 +227,17 @@ impl Source {
 
     /// The number of distinct port plans; ids are below it.
     pub fn plans(&self) -> usize {
-        self.plans.len()
+        self.plans.items().len()
     }
 
     /// The runs of a plan: ascending, disjoint, touching runs of one owner merged, unallocated ports left out.
     pub fn runs(&self, plan: PlanId) -> impl Iterator<Item = Run> + Clone + '_ {
-        plan::Runs::new(self.plans.get(plan.0))
+        plan::Runs::new(self.plans.items().get(plan.0))
     }
 
     /// The tags of the `index`-th entry, sorted by key.
     pub fn tags(&self, index: usize) -> impl Iterator<Item = (&str, &str)> + '_ {
-        let set = self.tags_of_entry.get(index).map(|&set| self.tags.get(set)).unwrap_or_default();
+        let set = self.tags_of_entry.get(index).map(|&set| self.tags.items().get(set)).unwrap_or_default();
         tags::Pairs(set)
     }
 

@@ -14,7 +14,8 @@
 //! A slice of a usual plan takes three bytes so. The form is canonical: plans are equal if and only if their bytes are,
 //! however the document spelled them.
 
-use super::{Owner, Run, ServerId};
+use super::{Owner, Run, ServerId, leb};
+use crate::ports::Ports;
 
 /// One past the last port.
 const END: u32 = 1 << 16;
@@ -29,6 +30,36 @@ pub(crate) fn push_run(runs: &mut Vec<Run>, next: Run) {
     }
 }
 
+/// Puts disjoint runs in order, and makes one of those that go on with the same owner. False if they were in order.
+pub(crate) fn normalize(runs: &mut Vec<Run>) -> bool {
+    let sort = !runs.is_sorted_by_key(|run| run.first);
+    if sort {
+        runs.sort_unstable_by_key(|run| run.first);
+    }
+    runs.dedup_by(|next, run| {
+        let goes_on = next.owner == run.owner && u32::from(run.last) + 1 == u32::from(next.first);
+        if goes_on {
+            run.last = next.last;
+        }
+        goes_on
+    });
+    sort
+}
+
+/// Appends what is left of a run when `taken`, ascending and disjoint, are taken out.
+pub(crate) fn cut(run: Run, taken: impl Iterator<Item = Ports>, left: &mut Vec<Run>) {
+    let mut first = Some(run.first);
+    for ports in taken.filter(|ports| ports.last() >= run.first && ports.first() <= run.last) {
+        if let (Some(first), Some(last)) = (first, ports.first().checked_sub(1))
+            && first <= last
+        {
+            left.push(Run { first, last, ..run });
+        }
+        first = ports.last().checked_add(1);
+    }
+    left.extend(first.filter(|&first| first <= run.last).map(|first| Run { first, ..run }));
+}
+
 /// Writes `runs`, which ascend and are merged, to `out`.
 pub(crate) fn encode(runs: &[Run], out: &mut Vec<u8>) {
     let bounds = runs.iter().fold(END, |bits, run| bits | u32::from(run.first) | (u32::from(run.last) + 1));
@@ -41,14 +72,14 @@ pub(crate) fn encode(runs: &[Run], out: &mut Vec<u8>) {
         end = u32::from(run.last) + 1;
         let Owner { server, previous } = run.owner;
         let flags = u64::from(previous.is_some()) << 1 | u64::from(free > 0);
-        write(u64::from(server.0) << 2 | flags, out);
+        leb::write(u64::from(server.0) << 2 | flags, out);
         if let Some(previous) = previous {
-            write(u64::from(previous.0), out);
+            leb::write(u64::from(previous.0), out);
         }
         if free > 0 {
-            write(u64::from(free >> log), out);
+            leb::write(u64::from(free >> log), out);
         }
-        write(u64::from((end - first) >> log), out);
+        leb::write(u64::from((end - first) >> log), out);
     }
 }
 
@@ -68,16 +99,7 @@ impl<'a> Runs<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.bytes.split_first()?;
-            self.bytes = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        Some(number)
+        leb::read(&mut self.bytes)
     }
 }
 
@@ -94,14 +116,6 @@ impl Iterator for Runs<'_> {
         let owner = Owner { server: ServerId((head >> 2) as u32), previous };
         Some(Run { first: first as u16, last: (self.end - 1) as u16, owner })
     }
-}
-
-fn write(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 #[cfg(test)]

@@ -60,15 +60,15 @@ impl<'de> Want<'de> for Datacenters {
     }
 
     fn object<A: MapAccess<'de>>(self, mut at: At<'_>, object: A) -> Result<Option<()>, A::Error> {
-        at.draft.datacenters.known = true;
+        at.draft.names.datacenters.known = true;
         each_member(&mut at, object, |name, mut value| {
             let mut datacenter = DatacenterDraft::default();
-            value.at.draft.faults.position.1 = value.at.draft.datacenters.defined();
+            value.at.draft.faults.position.1 = value.at.draft.names.datacenters.defined();
             name_is_not_empty(name, &mut value.at);
             let before = value.at.draft.faults.count();
             value.want(Object(&mut datacenter))?;
             datacenter.faulty = value.at.draft.faults.count() > before;
-            let datacenters = &mut value.at.draft.datacenters;
+            let datacenters = &mut value.at.draft.names.datacenters;
             if !datacenters.refer(name).is_some_and(|id| datacenters.define(id, datacenter)) {
                 value.at.fault("this data centre stands here twice");
             }
@@ -131,13 +131,13 @@ impl<'de> Want<'de> for Servers {
     }
 
     fn object<A: MapAccess<'de>>(self, mut at: At<'_>, object: A) -> Result<Option<()>, A::Error> {
-        at.draft.servers.known = true;
+        at.draft.names.servers.known = true;
         each_member(&mut at, object, |name, mut value| {
             let mut server = ServerDraft::default();
-            value.at.draft.faults.position.1 = value.at.draft.servers.defined();
+            value.at.draft.faults.position.1 = value.at.draft.names.servers.defined();
             name_is_not_empty(name, &mut value.at);
             value.want(Object(&mut server))?;
-            let servers = &mut value.at.draft.servers;
+            let servers = &mut value.at.draft.names.servers;
             if !servers.refer(name).is_some_and(|id| servers.define(id, server)) {
                 value.at.fault("this server stands here twice");
             }

@@ -136,17 +136,17 @@ impl EntryDraft {
         let found = if right { self.ownership(draft) } else { None };
         let (ownership, spelling) = found.unwrap_or((Ownership::Unassigned, Spelling::Kept));
         if spelling == Spelling::Kept {
-            draft.kept.push((index, self.spelled.clone()));
+            draft.egress.kept.push((index, self.spelled.clone()));
         }
         if self.prefix.is_none() {
-            draft.unplaced.push(index);
+            draft.egress.unplaced.push(index);
         }
         let prefix = self.prefix.unwrap_or(Prefix::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
-        draft.entries.push(Entry { prefix, datacenter: self.datacenter, ownership });
-        draft.spellings.push(spelling);
+        draft.egress.entries.push(Entry { prefix, datacenter: self.datacenter, ownership });
+        draft.egress.spellings.push(spelling);
         self.bytes.clear();
         self.tags.encode(&mut self.bytes);
-        draft.tags_of_entry.push(draft.tags.intern(&self.bytes).unwrap_or_default());
+        draft.egress.tags_of_entry.push(draft.egress.tags.intern(&self.bytes).unwrap_or_default());
     }
 
     /// What a right entry says, and how to find the places of its names again.
@@ -167,7 +167,7 @@ impl EntryDraft {
         };
         self.bytes.clear();
         plan::encode(&self.runs, &mut self.bytes);
-        let plan = PlanId(draft.plans.intern(&self.bytes)?);
+        let plan = PlanId(draft.egress.plans.intern(&self.bytes)?);
         Some((Ownership::Sliced { plan, portless: spelled.portless }, spelling))
     }
 }

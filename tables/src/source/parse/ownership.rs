@@ -10,7 +10,7 @@ use super::scalar::{OrNull, ServerName, Text};
 use super::want::{At, Place, Want};
 use crate::ports::{Ports, PortsError};
 use crate::source::draft::{Spelled, SpelledRange, Spelling};
-use crate::source::plan::push_run;
+use crate::source::plan::{normalize, push_run};
 use crate::source::{Owner, Run, ServerId};
 
 /// Equal slices, one owner each.
@@ -106,7 +106,7 @@ impl<'de> Want<'de> for Ranges<'_> {
         "an array of ranges".into()
     }
 
-    fn array<A: SeqAccess<'de>>(self, mut at: At<'_>, mut array: A) -> Result<Option<()>, A::Error> {
+    fn array<A: SeqAccess<'de>>(self, at: At<'_>, mut array: A) -> Result<Option<()>, A::Error> {
         for index in 0.. {
             let mut range = SpelledRange::default();
             let path = at.path.index(index);
@@ -116,7 +116,8 @@ impl<'de> Want<'de> for Ranges<'_> {
             }
             self.0.push(range);
         }
-        find_overlaps(self.0, &mut at);
+        let ports = self.0.iter().enumerate().filter_map(|(index, range)| Some((index, range.ports?)));
+        find_overlaps(ports, |index, message| at.draft.faults.add(&at.path.index(index).key("ports"), message));
         Ok(Some(()))
     }
 }
@@ -145,21 +146,22 @@ impl Members for SpelledRange {
     }
 }
 
-/// Every range that overlaps an earlier one of the document is a fault.
-fn find_overlaps(ranges: &[SpelledRange], at: &mut At<'_>) {
-    let ports = || ranges.iter().enumerate().filter_map(|(index, range)| Some((index, range.ports?)));
-    if ports().is_sorted_by(|(_, before), (_, after)| before.last() < after.first()) {
+/// Calls `overlap` with the index of each range that overlaps an earlier one, and with what those take up around it.
+pub(in crate::source) fn find_overlaps(
+    ranges: impl Iterator<Item = (usize, Ports)> + Clone,
+    mut overlap: impl FnMut(usize, String),
+) {
+    if ranges.clone().is_sorted_by(|(_, before), (_, after)| before.last() < after.first()) {
         return;
     }
     // first and last port of what earlier ranges took, disjoint: overlapping ones have become one
     let mut taken = BTreeMap::<u16, u16>::new();
-    for (index, ports) in ports() {
+    for (index, ports) in ranges {
         let (mut first, mut last) = (ports.first(), ports.last());
         let overlapped = taken.range(..=last).rev().map_while(|(&from, &to)| (to >= first).then_some((from, to)));
         let overlapped: Vec<(u16, u16)> = overlapped.collect();
         if let Some((from, to)) = overlapped.last() {
-            let message = format!("overlaps earlier ranges, which have {from}-{to}: give each port to one range");
-            at.draft.faults.add(&at.path.index(index).key("ports"), message);
+            overlap(index, format!("overlaps earlier ranges, which have {from}-{to}: give each port to one range"));
         }
         for (from, to) in overlapped {
             taken.remove(&from);
@@ -195,16 +197,6 @@ pub(super) fn compile_ranges(ranges: &[SpelledRange], runs: &mut Vec<Run>) -> Sp
         Some(Run { first: ports.first(), last: ports.last(), owner: Owner { server, previous: range.previous } })
     };
     runs.extend(ranges.iter().filter_map(run));
-    let in_order = runs.is_sorted_by_key(|run| run.first);
-    if !in_order {
-        runs.sort_unstable_by_key(|run| run.first);
-    }
-    runs.dedup_by(|next, run| {
-        let goes_on = next.owner == run.owner && u32::from(run.last) + 1 == u32::from(next.first);
-        if goes_on {
-            run.last = next.last;
-        }
-        goes_on
-    });
+    let in_order = !normalize(runs);
     if in_order && runs.len() == ranges.len() { Spelling::Ranges } else { Spelling::Kept }
 }

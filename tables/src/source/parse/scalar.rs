@@ -96,7 +96,7 @@ impl Want<'_> for ServerName {
     }
 
     fn text(self, mut at: At<'_>, value: &str) -> Option<ServerId> {
-        let id = at.draft.servers.refer(value);
+        let id = at.draft.names.servers.refer(value);
         if id.is_none() {
             at.fault("is one name too many: a table holds 4294967296");
         }
@@ -115,7 +115,7 @@ impl Want<'_> for DatacenterName {
     }
 
     fn text(self, mut at: At<'_>, value: &str) -> Option<DatacenterId> {
-        let id = at.draft.datacenters.refer(value);
+        let id = at.draft.names.datacenters.refer(value);
         if id.is_none() {
             at.fault("is one name too many: a table holds 4294967296");
         }
