@@ -21,5 +21,5 @@ pub use fault::{Fault, Faults};
 pub use generation::{Publisher, Reader};
 pub use ports::Ports;
 pub use prefix::Prefix;
-pub use source::Source;
+pub use source::{Source, patch};
 pub use table::Table;

@@ -75,6 +75,16 @@ impl Prefix {
         self.length <= other.length && self.contains(other.address)
     }
 
+    /// The longest prefix around both; none if they are of different families.
+    pub fn common(self, other: Prefix) -> Option<Self> {
+        let equal = match (self.address, other.address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            _ => return None,
+        };
+        Self::around(self.address, self.length.min(other.length).min(equal as u8))
+    }
+
     /// The prefix that is one bit shorter; none above the whole family.
     pub fn parent(&self) -> Option<Self> {
         Self::around(self.address, self.length.checked_sub(1)?)
@@ -209,6 +219,18 @@ mod tests {
             prop_assert_eq!(p.contains(Ipv4Addr::from_bits(b).into()), (a ^ b).leading_zeros() >= u32::from(length));
             prop_assert_eq!(p.to_string().parse::<Prefix>().unwrap(), p);
         }
+    }
+
+    #[test]
+    fn what_two_prefixes_have_in_common() {
+        let common = |a: &str, b: &str| prefix(a).common(prefix(b)).map(|common| common.to_string());
+        assert_eq!(common("10.0.0.0/24", "10.0.1.0/24").as_deref(), Some("10.0.0.0/23"));
+        assert_eq!(common("10.0.0.0/8", "10.0.1.0/24").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(common("10.0.0.1/32", "10.0.0.1/32").as_deref(), Some("10.0.0.1/32"));
+        assert_eq!(common("0.0.0.0/1", "128.0.0.0/1").as_deref(), Some("0.0.0.0/0"));
+        assert_eq!(common("2001:db8::1/128", "2001:db8::1/128").as_deref(), Some("2001:db8::1/128"));
+        assert_eq!(common("2001:db8::/32", "2001:db9::/32").as_deref(), Some("2001:db8::/31"));
+        assert_eq!(common("0.0.0.0/0", "::/0"), None);
     }
 
     fn u128_of(p: Prefix) -> u128 {

@@ -206,25 +206,25 @@ impl Places<'_> {
 
     /// Checks one name; `here` if it must be in the entry's own data centre.
     fn server(&mut self, server: Option<ServerId>, path: &Path<'_>, here: bool) {
-        let Some(id) = server else { return };
-        let name = self.names.servers.name(id.0);
-        let Some(server) = self.names.servers.get(id.0) else {
-            if self.names.servers.known {
-                self.faults.add(path, format!("there is no server {name:?}"));
-            }
-            return;
-        };
-        // Where one of both data centres is unknown, that is the fault.
-        let exists = |id: &DatacenterId| self.names.datacenters.get(id.0).is_some();
-        let (home, entry) = (server.datacenter.filter(exists), self.datacenter.filter(exists));
-        if let (true, Some(home), Some(entry)) = (here, home, entry)
-            && home != entry
-        {
-            let datacenter = |id: DatacenterId| self.names.datacenters.name(id.0);
-            let message = format!("server {name:?} is in {:?}, the entry in {:?}", datacenter(home), datacenter(entry));
-            self.faults.add(path, message);
+        let flaw = server.and_then(|server| flaw_of_server(self.names, server, self.datacenter.filter(|_| here)));
+        if let Some(flaw) = flaw {
+            self.faults.add(path, flaw);
         }
     }
+}
+
+/// Why a server can't be named here; it must be in `datacenter` if that is given.
+pub(super) fn flaw_of_server(names: &Names, id: ServerId, datacenter: Option<DatacenterId>) -> Option<String> {
+    let name = names.servers.name(id.0);
+    let Some(server) = names.servers.get(id.0) else {
+        return names.servers.known.then(|| format!("there is no server {name:?}"));
+    };
+    // Where one of both data centres is unknown, that is the fault.
+    let exists = |id: &DatacenterId| names.datacenters.get(id.0).is_some();
+    let (home, entry) = (server.datacenter.filter(exists)?, datacenter.filter(exists)?);
+    let datacenter = |id: DatacenterId| names.datacenters.name(id.0);
+    (home != entry)
+        .then(|| format!("server {name:?} is in {:?}, the entry in {:?}", datacenter(home), datacenter(entry)))
 }
 
 /// The entries in the order of their prefixes; one that comes twice is a fault.
@@ -240,7 +240,8 @@ pub(super) fn sort_prefixes(Scope { egress, ranks, root, .. }: Scope<'_>, faults
         match first.filter(|&first| prefix(first) == prefix(index)) {
             Some(first) => {
                 faults.position = (ranks.egress, index);
-                let message = prefix(index).map(|prefix| format!("{prefix} is the prefix of {} already", path.index(first as usize)));
+                let message = prefix(index)
+                    .map(|prefix| format!("{prefix} is the prefix of {} already", path.index(first as usize)));
                 faults.add(&path.index(index as usize).key("prefix"), message.unwrap_or_default());
             }
             None => first = Some(index),

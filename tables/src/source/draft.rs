@@ -162,6 +162,11 @@ impl<T> Registry<T> {
         std::str::from_utf8(self.names.items().get(id)).unwrap_or_default()
     }
 
+    /// The id of a name, if it is one.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        self.names.find(name.as_bytes())
+    }
+
     /// How many names there are, defined or not.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

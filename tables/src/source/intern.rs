@@ -79,7 +79,8 @@ impl Items {
         if self.garbage < WORTH_IT || self.garbage < self.bytes.len() / 4 {
             return;
         }
-        let mut order: Vec<u32> = (0_u32..).zip(&self.starts).filter(|(_, at)| **at != GONE).map(|(id, _)| id).collect();
+        let mut order: Vec<u32> =
+            (0_u32..).zip(&self.starts).filter(|(_, at)| **at != GONE).map(|(id, _)| id).collect();
         order.sort_unstable_by_key(|&id| self.starts.get(id as usize));
         let mut end = 0;
         for id in order {

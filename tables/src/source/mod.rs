@@ -11,7 +11,9 @@ mod draft;
 mod faults;
 mod intern;
 mod leb;
+mod lookup;
 mod parse;
+pub mod patch;
 pub(crate) mod path;
 mod plan;
 mod tags;
@@ -99,7 +101,7 @@ pub enum Ownership {
 }
 
 /// One member of `egress`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// The addresses it speaks of, longer prefixes excepted.
     pub prefix: Prefix,
@@ -121,7 +123,8 @@ impl Entry {
 
 /// A valid table document. References are resolved, so ids of a source always index it.
 ///
-/// Data centres and servers are numbered in the order in which the document first names them.
+/// Data centres and servers are numbered in the order in which the document first names them. What a patch adds comes
+/// behind them; when it removes one, the last ones take the numbers of those that went.
 #[derive(Debug, Clone)]
 pub struct Source {
     generation: Option<u64>,
@@ -191,7 +194,7 @@ impl Source {
         &self.servers
     }
 
-    /// All egress entries, in the order of the document; prefixes are distinct.
+    /// All egress entries: in the order of the document until a patch adds or removes some; prefixes are distinct.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -225,12 +228,13 @@ impl Source {
         self.server_names.find(name.as_bytes()).map(ServerId)
     }
 
-    /// The number of distinct port plans; ids are below it.
+    /// How many ids port plans have; those that a patch freed are among them, until a later one gives them away again.
     pub fn plans(&self) -> usize {
         self.plans.items().len()
     }
 
-    /// The runs of a plan: ascending, disjoint, touching runs of one owner merged, unallocated ports left out.
+    /// The runs of a plan: ascending, disjoint, touching runs of one owner merged, unallocated ports left out. A freed
+    /// plan has none.
     pub fn runs(&self, plan: PlanId) -> impl Iterator<Item = Run> + Clone + '_ {
         plan::Runs::new(self.plans.items().get(plan.0))
     }

@@ -50,7 +50,8 @@ impl Members for Document {
     }
 }
 
-struct Datacenters;
+/// Wants all data centres.
+pub(super) struct Datacenters;
 
 impl<'de> Want<'de> for Datacenters {
     type Value = ();
@@ -121,7 +122,8 @@ impl<'de> Want<'de> for Forwarders<'_> {
     }
 }
 
-struct Servers;
+/// Wants all servers.
+pub(super) struct Servers;
 
 impl<'de> Want<'de> for Servers {
     type Value = ();

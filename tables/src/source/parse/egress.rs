@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::de::{MapAccess, SeqAccess};
 
 use super::object::{Member, Members, Object, Seen};
-use super::ownership::{Ranges, Slices, compile_ranges, compile_slices};
+use super::ownership::{Ranges, Slices, compile_ranges, compile_slices, same_owner};
 use super::scalar::{DatacenterName, OrNull, ServerName, Text, True};
 use super::tags::{TagDraft, Tags};
 use super::want::{At, Place, Want};
@@ -116,9 +116,7 @@ impl Members for EntryDraft {
                 at.fault("\"datacenter\" is missing");
             }
         }
-        if self.spelled.server.is_some() && self.spelled.server == self.spelled.previous {
-            at.draft.faults.add(&at.path.key("previous"), "is the owner itself: leave previous out");
-        }
+        same_owner(at, self.spelled.server, self.spelled.previous);
     }
 }
 
@@ -173,7 +171,7 @@ impl EntryDraft {
 }
 
 /// A prefix as packets show it: IPv4 in IPv6 clothes would never match one.
-fn egress_prefix(text: &str) -> Result<Prefix, String> {
+pub(super) fn egress_prefix(text: &str) -> Result<Prefix, String> {
     let prefix: Prefix = text.parse().map_err(|error: PrefixError| error.to_string())?;
     match prefix.address() {
         IpAddr::V6(v6) if prefix.length() >= 96 && v6.to_ipv4_mapped().is_some() => {

@@ -96,6 +96,9 @@ impl<'de> Want<'de> for Names<'_> {
     }
 }
 
+/// What a range must look like.
+pub(super) const PORTS_WANTED: &str = "a range of ports as text, such as \"2048-4095\"";
+
 /// Ranges of ports, one owner each.
 pub(super) struct Ranges<'a>(pub(super) &'a mut Vec<SpelledRange>);
 
@@ -129,9 +132,8 @@ impl Members for SpelledRange {
     fn member<'de, A: MapAccess<'de>>(&mut self, key: &'static str, mut value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "ports" => {
-                let wanted = "a range of ports as text, such as \"2048-4095\"";
-                self.ports =
-                    value.want(Text { wanted, read: str::parse::<Ports> as fn(&_) -> Result<_, PortsError> })?;
+                let read = str::parse::<Ports> as fn(&_) -> Result<_, PortsError>;
+                self.ports = value.want(Text { wanted: PORTS_WANTED, read })?;
             }
             "server" => self.server = value.want(ServerName)?,
             _ => self.previous = value.want(OrNull(ServerName))?.flatten(),
@@ -140,9 +142,14 @@ impl Members for SpelledRange {
     }
 
     fn end(&mut self, at: At<'_>, _: &Seen) {
-        if self.server.is_some() && self.server == self.previous {
-            at.draft.faults.add(&at.path.key("previous"), "is the owner itself: leave previous out");
-        }
+        same_owner(at, self.server, self.previous);
+    }
+}
+
+/// Nobody is his own predecessor.
+pub(super) fn same_owner(at: At<'_>, server: Option<ServerId>, previous: Option<ServerId>) {
+    if server.is_some() && server == previous {
+        at.draft.faults.add(&at.path.key("previous"), "is the owner itself: leave previous out");
     }
 }
 
