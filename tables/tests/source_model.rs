@@ -9,7 +9,7 @@
 
 mod documents;
 
-use documents::{Document, Owner, PortMap, SERVERS, addresses, document};
+use documents::{Document, Owner, PortMap, SERVERS, addresses, collect, document};
 use proptest::prelude::*;
 use tables::Source;
 use tables::holdings::holdings;
@@ -196,29 +196,4 @@ proptest! {
             prop_assert!(faults.0.iter().all(|fault| !fault.message.contains("not defined")), "{:?}", faults);
         }
     }
-}
-
-/// Every value of a document with its JSON pointer.
-fn collect(
-    value: &serde_json::Value,
-    pointer: String,
-    pointers: &mut Vec<String>,
-    values: &mut Vec<serde_json::Value>,
-) {
-    match value {
-        serde_json::Value::Array(array) => {
-            for (index, element) in array.iter().enumerate() {
-                collect(element, format!("{pointer}/{index}"), pointers, values);
-            }
-        }
-        serde_json::Value::Object(object) => {
-            for (key, member) in object {
-                let key = key.replace('~', "~0").replace('/', "~1");
-                collect(member, format!("{pointer}/{key}"), pointers, values);
-            }
-        }
-        _ => {}
-    }
-    pointers.push(pointer);
-    values.push(value.clone());
 }

@@ -232,3 +232,28 @@ fn tags() -> impl Strategy<Value = BTreeMap<String, String>> {
         tags
     })
 }
+
+/// Every value of a document with its JSON pointer.
+pub(crate) fn collect(
+    value: &serde_json::Value,
+    pointer: String,
+    pointers: &mut Vec<String>,
+    values: &mut Vec<serde_json::Value>,
+) {
+    match value {
+        serde_json::Value::Array(array) => {
+            for (index, element) in array.iter().enumerate() {
+                collect(element, format!("{pointer}/{index}"), pointers, values);
+            }
+        }
+        serde_json::Value::Object(object) => {
+            for (key, member) in object {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                collect(member, format!("{pointer}/{key}"), pointers, values);
+            }
+        }
+        _ => {}
+    }
+    pointers.push(pointer);
+    values.push(value.clone());
+}
