@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use forwarder::control::config::{Config, Purpose};
 use forwarder::counters::DropReason;
+use tables::patch::Patch;
 use tables::{Source, Table};
 
 /// Every page of the project that users read.
@@ -73,6 +74,18 @@ fn the_faulty_table_has_the_faults_listed() {
     let faults = Source::from_slice(table.as_bytes()).unwrap_err();
     let found: Vec<_> = faults.0.iter().map(ToString::to_string).collect();
     assert_eq!(found.join("\n"), listed);
+}
+
+#[test]
+fn patch_examples_fit_the_first_table() {
+    let (_, table) = blocks("json table").into_iter().find(|(path, _)| path.ends_with("table-format.md")).unwrap();
+    for (path, text) in blocks("json patch") {
+        let mut source = Source::from_slice(table.as_bytes()).unwrap();
+        let outcome = Patch::from_slice(text.as_bytes()).and_then(|patch| source.apply(&patch));
+        if let Err(faults) = outcome {
+            panic!("{}: {:?}", path.display(), faults.0);
+        }
+    }
 }
 
 #[test]

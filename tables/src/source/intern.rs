@@ -28,6 +28,12 @@ impl Items {
         self.starts.len()
     }
 
+    /// How many bytes the strings take, what nobody uses any more included.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The string of that id; empty for an id that is none.
     pub(crate) fn get(&self, id: u32) -> &[u8] {
         self.span(id).and_then(|(_, item)| self.bytes.get(item)).unwrap_or_default()
@@ -40,6 +46,14 @@ impl Items {
         let length = leb::read(&mut rest)? as usize;
         let first = self.bytes.len() - rest.len();
         Some((start, first..first.checked_add(length)?))
+    }
+
+    /// Makes room for one more.
+    fn make_room(&mut self, item: &[u8]) {
+        /// The most bytes that a length takes.
+        const LENGTH: usize = 10;
+        make_room(&mut self.bytes, item.len() + LENGTH);
+        make_room(&mut self.starts, 1);
     }
 
     /// Stores `item` under a freed id or a new one; none when 2^32 are used up.
@@ -130,6 +144,7 @@ impl Interner {
         self.ids.insert_unique(hash, id, |&id| hasher.hash_one(items.get(id)));
     }
 
+    /// The opposite; its content must be there yet.
     fn unlist(&mut self, id: u32) {
         let hash = self.hasher.hash_one(self.items.get(id));
         if let Ok(listed) = self.ids.find_entry(hash, |&listed| listed == id) {
@@ -147,96 +162,43 @@ impl Interner {
         &self.items
     }
 
-    fn shrink_to_fit(&mut self) {
+    /// The same as [`Self::intern`], for an interner that is large already and won't grow much.
+    pub(super) fn intern_one_more(&mut self, item: &[u8]) -> Option<u32> {
+        self.items.make_room(item);
+        self.intern(item)
+    }
+
+    /// Forgets strings; their ids are given to others from now on.
+    pub(super) fn free(&mut self, ids: &[u32]) {
+        for &id in ids {
+            self.unlist(id);
+            self.items.erase(id);
+            self.items.free.push(id);
+        }
+        self.items.tidy();
+    }
+
+    /// Puts other strings in the place of those of some ids; all in all they must stay distinct.
+    pub(super) fn replace<'a>(&mut self, items: impl Iterator<Item = (u32, &'a [u8])> + Clone) {
+        items.clone().for_each(|(id, _)| self.unlist(id));
+        for (id, item) in items {
+            self.items.erase(id);
+            self.items.make_room(item);
+            self.items.write(id, item);
+            self.list(id, self.hasher.hash_one(item));
+        }
+        self.items.tidy();
+    }
+
+    /// Gives back the memory that growing took too much.
+    pub(super) fn shrink_to_fit(&mut self) {
         self.items.bytes.shrink_to_fit();
         self.items.starts.shrink_to_fit();
     }
 }
 
-/// Strings that are freed when nobody uses them any more.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shared {
-    interner: Interner,
-    /// By id.
-    uses: Vec<u32>,
-}
-
-impl Shared {
-    /// The strings of `interner`, each used as often as its id is in `uses`.
-    pub(crate) fn new(mut interner: Interner, uses: impl Iterator<Item = u32>) -> Self {
-        interner.shrink_to_fit();
-        let mut shared = Self { uses: vec![0; interner.items.len()], interner };
-        uses.for_each(|id| shared.count(id));
-        shared
-    }
-
-    fn count(&mut self, id: u32) {
-        if let Some(uses) = self.uses.get_mut(id as usize) {
-            *uses = uses.saturating_add(1);
-        }
-    }
-
-    /// The strings.
-    pub(crate) fn items(&self) -> &Items {
-        &self.interner.items
-    }
-
-    /// Whether so many more would find an id.
-    pub(crate) fn has_room(&self, more: usize) -> bool {
-        self.interner.items.len() + more < u32::MAX as usize
-    }
-
-    /// The id of `item`, which is used once more. [`Self::has_room`] was asked before.
-    pub(crate) fn acquire(&mut self, item: &[u8]) -> u32 {
-        const LENGTH: usize = 10;
-        make_room(&mut self.interner.items.bytes, item.len() + LENGTH);
-        make_room(&mut self.interner.items.starts, 1);
-        let id = self.interner.intern(item).unwrap_or(u32::MAX);
-        if id as usize == self.uses.len() {
-            make_room(&mut self.uses, 1);
-            self.uses.push(0);
-        }
-        self.count(id);
-        id
-    }
-
-    /// Uses `id` once less; true if that was the last use. It keeps its id and content until [`Self::free`].
-    pub(crate) fn release(&mut self, id: u32) -> bool {
-        let Some(uses) = self.uses.get_mut(id as usize) else { return false };
-        *uses = uses.saturating_sub(1);
-        *uses == 0
-    }
-
-    /// Frees strings that nobody uses. Their ids are given to others from now on.
-    pub(crate) fn free(&mut self, ids: &[u32]) {
-        for &id in ids {
-            self.interner.unlist(id);
-            self.interner.items.erase(id);
-            self.interner.items.free.push(id);
-        }
-        self.interner.items.tidy();
-    }
-
-    /// Puts other strings in the place of those of some ids; all in all they must stay distinct.
-    pub(crate) fn replace<'a>(&mut self, items: impl Iterator<Item = (u32, &'a [u8])> + Clone) {
-        items.clone().for_each(|(id, _)| self.interner.unlist(id));
-        for (id, item) in items {
-            self.interner.items.erase(id);
-            make_room(&mut self.interner.items.bytes, item.len() + 10);
-            self.interner.items.write(id, item);
-            let hash = self.interner.hasher.hash_one(item);
-            self.interner.list(id, hash);
-        }
-        self.interner.items.tidy();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -264,51 +226,5 @@ mod tests {
         assert_eq!(interner.intern(b"x"), Some(1));
         assert_eq!(interner.find(b""), Some(0));
         assert_eq!(interner.items().get(1), b"x");
-    }
-
-    #[test]
-    fn garbage_is_bounded() {
-        let mut shared = Shared::default();
-        let item = |n: u32| [n.to_le_bytes().as_slice(), &[7; 60]].concat();
-        let mut ids: Vec<u32> = (0..1000).map(|n| shared.acquire(&item(n))).collect();
-        for n in 1000..50_000 {
-            let new = shared.acquire(&item(n));
-            let old = std::mem::replace(&mut ids[n as usize % 1000], new);
-            assert!(shared.release(old));
-            shared.free(&[old]);
-            assert!(shared.items().bytes.len() < 1000 * 65 * 4 / 3 + 130);
-        }
-        assert!(shared.items().len() <= 1001);
-        for (place, &id) in ids.iter().enumerate() {
-            assert_eq!(shared.items().get(id), item(49_000 + place as u32));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_used_stays_and_what_is_not_goes(steps in prop::collection::vec((any::<bool>(), 0..20_u8), 1..200)) {
-            let mut shared = Shared::default();
-            let mut used = BTreeMap::<u8, (u32, u32)>::new();
-            for (take, n) in steps {
-                let item = vec![n; usize::from(n) * 100];
-                if take {
-                    let id = shared.acquire(&item);
-                    let (known, uses) = used.entry(n).or_insert((id, 0));
-                    prop_assert_eq!(*known, id);
-                    *uses += 1;
-                } else if let Some((id, uses)) = used.get_mut(&n) {
-                    *uses -= 1;
-                    prop_assert_eq!(shared.release(*id), *uses == 0);
-                    if *uses == 0 {
-                        shared.free(&[*id]);
-                        used.remove(&n);
-                    }
-                }
-                for (&n, &(id, _)) in &used {
-                    prop_assert_eq!(shared.items().get(id), vec![n; usize::from(n) * 100]);
-                }
-                prop_assert!(shared.items().len() <= 20);
-            }
-        }
     }
 }

@@ -16,6 +16,7 @@ mod parse;
 pub mod patch;
 pub(crate) mod path;
 mod plan;
+mod shared;
 mod tags;
 
 use std::io::{BufReader, Read};
@@ -24,7 +25,8 @@ use std::net::IpAddr;
 use serde_json::de::{IoRead, SliceRead};
 
 use self::draft::{DatacenterDraft, Draft, EgressDraft, ServerDraft};
-use self::intern::{Interner, Shared};
+use self::intern::Interner;
+use self::shared::Shared;
 use crate::fault::{Fault, Faults};
 use crate::prefix::Prefix;
 

@@ -176,7 +176,7 @@ proptest! {
         let mut source = Source::from_slice(document.to_string().as_bytes()).unwrap();
         let mut patch = idea.patch(&document).to_string().into_bytes();
         for (at, cut, put) in wounds {
-            let at = at.index(patch.len());
+            let at = at.index(patch.len() + 1);
             let end = (at + cut).min(patch.len());
             patch.splice(at..end, put.into_bytes());
         }

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::documents::{DATACENTERS, SERVERS, collect, document};
 
+/// Entry, two bounds, server and previous one.
+type PortsIdea = (Index, u16, u16, Option<Index>, Option<Index>);
+
 /// What a patch does; where to is decided by the document that it is for.
 #[derive(Debug, Clone)]
 pub(crate) struct Idea {
@@ -16,20 +19,22 @@ pub(crate) struct Idea {
     removed_servers: Vec<Index>,
     removed_datacenters: Vec<Index>,
     removed_entries: Vec<Index>,
-    ports: Vec<(Index, u16, u16, Option<Index>, Option<Index>)>,
+    ports: Vec<PortsIdea>,
     misplaced: Vec<(Index, Index)>,
-    /// For lists: in which order.
-    pub(crate) reversed: bool,
+    /// Makes some more things wrong, too.
+    careless: bool,
+}
+
+/// Nothing as a rule, in `weight` of ten cases some.
+fn few<T>(of: T, most: usize, weight: u32) -> impl Strategy<Value = Vec<T::Value>>
+where
+    T: Strategy + Clone + 'static,
+    T::Value: 'static,
+{
+    prop_oneof![10 - weight => Just(()).prop_map(|()| Vec::new()), weight => prop::collection::vec(of, 1..=most)]
 }
 
 pub(crate) fn idea() -> impl Strategy<Value = Idea> {
-    fn few<T: Strategy>(of: T, most: usize, weight: u32) -> impl Strategy<Value = Vec<T::Value>>
-    where
-        T: Clone + 'static,
-        T::Value: 'static,
-    {
-        prop_oneof![10 - weight => Just(()).prop_map(|()| Vec::new()), weight => prop::collection::vec(of, 1..=most)]
-    }
     let index = any::<Index>;
     let entries = prop_oneof![
         Just(Vec::new()),
@@ -45,7 +50,7 @@ pub(crate) fn idea() -> impl Strategy<Value = Idea> {
     let removed = (few(index(), 2, 2), few(index(), 1, 2), few(index(), 3, 4));
     let misplaced = prop_oneof![6 => Just(Vec::new()), 1 => prop::collection::vec((index(), index()), 1..3)];
     (set, removed, few(ports, 4, 6), misplaced, any::<bool>()).prop_map(
-        |((servers, datacenters, entries), removed, ports, misplaced, reversed)| {
+        |((servers, datacenters, entries), removed, ports, misplaced, careless)| {
             let (removed_servers, removed_datacenters, removed_entries) = removed;
             Idea {
                 servers,
@@ -56,7 +61,7 @@ pub(crate) fn idea() -> impl Strategy<Value = Idea> {
                 removed_entries,
                 ports,
                 misplaced,
-                reversed,
+                careless,
             }
         },
     )
@@ -69,7 +74,7 @@ impl Idea {
         self.set(&mut patch["set"]);
         self.remove(document, &mut patch["remove"]);
         patch["ports"] = self.ports(document, &patch);
-        if self.reversed {
+        if self.careless {
             patch["base"] = json!([3, 4]);
         }
         for (from, to) in &self.misplaced {
@@ -119,7 +124,7 @@ impl Idea {
         };
         let pick = |names: &[String], picks: &[Index]| {
             let mut picked: Vec<&String> = picks.iter().map(|pick| pick.get(names)).collect();
-            if !self.reversed {
+            if !self.careless {
                 picked.sort_unstable();
                 picked.dedup();
             }
@@ -127,7 +132,7 @@ impl Idea {
         };
         let entries = document["egress"].as_array().unwrap().iter();
         let mut entries: Vec<String> = entries.map(|entry| entry["prefix"].as_str().unwrap().into()).collect();
-        if self.reversed || entries.is_empty() {
+        if self.careless || entries.is_empty() {
             entries.push("192.0.2.77/32".into());
         }
         remove["servers"] = pick(&names("servers", "nobody"), &self.removed_servers);
@@ -176,29 +181,28 @@ fn any_datacenter(index: &Index) -> &'static str {
     DATACENTERS.into_iter().chain(["AMS"]).nth(index.index(4)).unwrap()
 }
 
-/// The patch in other words: lists and members the other way round.
+/// The patch in other words: lists that order means nothing in, and members, the other way round.
 pub(crate) fn reverse(patch: &Value) -> String {
-    fn write(value: &Value, top: bool) -> String {
-        match value {
-            Value::Object(object) => {
-                let members = object.iter().rev().map(|(key, value)| format!("{}:{}", json!(key), write(value, top)));
-                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-            }
-            // What is inside an entry or a data centre may depend on order.
-            Value::Array(array) if top => {
-                format!("[{}]", array.iter().rev().map(Value::to_string).collect::<Vec<_>>().join(","))
-            }
-            value => value.to_string(),
-        }
-    }
-    let Value::Object(object) = patch else { return patch.to_string() };
-    let members = object.iter().rev().map(|(key, value)| match value {
-        Value::Object(object) if key == "set" || key == "remove" => {
-            let members =
-                object.iter().rev().map(|(key, value)| format!("{}:{}", json!(key), write(value, value.is_array())));
-            format!("{}:{{{}}}", json!(key), members.collect::<Vec<_>>().join(","))
-        }
-        value => format!("{}:{}", json!(key), write(value, key == "ports")),
-    });
+    let parts = |key: &str, value: &Value| match (key, value) {
+        ("set" | "remove", Value::Object(_)) => reverse_members(value, |_, value| reverse_list(value)),
+        ("ports", value) => reverse_list(value),
+        (_, value) => value.to_string(),
+    };
+    reverse_members(patch, parts)
+}
+
+fn reverse_members(object: &Value, write: impl Fn(&str, &Value) -> String) -> String {
+    let Value::Object(members) = object else { return object.to_string() };
+    let members = members.iter().rev().map(|(key, value)| format!("{}:{}", json!(key), write(key, value)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// A list, or an object whose keys are names.
+fn reverse_list(list: &Value) -> String {
+    match list {
+        Value::Array(elements) => {
+            format!("[{}]", elements.iter().rev().map(Value::to_string).collect::<Vec<_>>().join(","))
+        }
+        other => reverse_members(other, |_, value| value.to_string()),
+    }
 }

@@ -4,7 +4,8 @@
 use super::stage::{Staged, StagedEntry};
 use super::{Changes, index, renumber};
 use crate::prefix::Prefix;
-use crate::source::intern::{Interner, Shared, make_room};
+use crate::source::intern::{Interner, make_room};
+use crate::source::shared::Shared;
 use crate::source::{Entry, Ownership, PlanId, Source};
 
 /// Changes the source.

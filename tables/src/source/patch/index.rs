@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keeping the order of prefixes while entries come and go: one pass over what moves, however many they are.
 
+use crate::source::intern::make_room;
+
 /// Takes out the elements at `places`, which ascend.
 pub(super) fn take_out(list: &mut Vec<u32>, places: &[usize]) {
     let Some(&first) = places.first() else { return };
@@ -16,7 +18,7 @@ pub(super) fn take_out(list: &mut Vec<u32>, places: &[usize]) {
 /// Puts elements in: each before the one that is at its place now. Places ascend.
 pub(super) fn put_in(list: &mut Vec<u32>, elements: &[(usize, u32)]) {
     let mut end = list.len();
-    super::super::intern::make_room(list, elements.len());
+    make_room(list, elements.len());
     list.resize(end + elements.len(), 0);
     for (ahead, &(place, element)) in elements.iter().enumerate().rev() {
         list.copy_within(place..end, place + ahead + 1);

@@ -5,7 +5,7 @@
 use crate::source::intern::Interner;
 use crate::source::{DatacenterId, Entry, Owner, Ownership, PlanId, Run, ServerId, Source, plan};
 
-/// New ids by old ones.
+/// New ids by old ones; what went has its old one.
 struct Moves(Vec<u32>);
 
 impl Moves {
@@ -25,6 +25,11 @@ impl Moves {
             }
         }
         Self(moves)
+    }
+
+    /// Whether all that stays keeps its id.
+    fn is_empty(&self) -> bool {
+        (0..).zip(&self.0).all(|(before, &id)| before == id)
     }
 
     fn id(&self, id: u32) -> u32 {
@@ -62,6 +67,9 @@ pub(super) fn remove_servers(source: &mut Source, gone: &[ServerId]) {
     }
     let moves = Moves::take_out(&mut source.servers, gone.iter().map(|id| id.0).collect());
     source.server_names = names(source.servers.iter().map(|server| &*server.name));
+    if moves.is_empty() {
+        return;
+    }
     for Entry { ownership, .. } in &mut source.entries {
         match ownership {
             Ownership::Unassigned => {}
