@@ -46,18 +46,18 @@ pub(crate) fn normalize(runs: &mut Vec<Run>) -> bool {
     sort
 }
 
-/// Appends what is left of a run when `taken`, ascending and disjoint, are taken out.
+/// Appends what is left of a run when `taken` are taken out: ascending, disjoint, each with a port of the run.
 pub(crate) fn cut(run: Run, taken: impl Iterator<Item = Ports>, left: &mut Vec<Run>) {
-    let mut first = Some(run.first);
-    for ports in taken.filter(|ports| ports.last() >= run.first && ports.first() <= run.last) {
-        if let (Some(first), Some(last)) = (first, ports.first().checked_sub(1))
+    let mut next = Some(run.first);
+    for ports in taken {
+        if let (Some(first), Some(last)) = (next, ports.first().checked_sub(1))
             && first <= last
         {
             left.push(Run { first, last, ..run });
         }
-        first = ports.last().checked_add(1);
+        next = ports.last().checked_add(1);
     }
-    left.extend(first.filter(|&first| first <= run.last).map(|first| Run { first, ..run }));
+    left.extend(next.filter(|&first| first <= run.last).map(|first| Run { first, ..run }));
 }
 
 /// Writes `runs`, which ascend and are merged, to `out`.

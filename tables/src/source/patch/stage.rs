@@ -11,7 +11,7 @@ use crate::prefix::Prefix;
 use crate::source::check::flaw_of_server;
 use crate::source::faults::FaultList;
 use crate::source::path::Path;
-use crate::source::{Datacenter, DatacenterId, Entry, Ownership, PlanId, Run, Server, ServerId, Source, plan};
+use crate::source::{Datacenter, DatacenterId, Entry, Ownership, Run, Server, ServerId, Source, plan};
 
 /// What is to be done. Nothing of it can fail.
 pub(super) struct Staged<'a> {
@@ -116,10 +116,12 @@ impl<'a> Staged<'a> {
     }
 }
 
-/// The runs of an entry without the ports that change.
+/// The runs of an entry without the ports that change; changes ascend.
 pub(super) fn kept(source: &Source, entry: &Entry, changes: &[PortChange], kept: &mut Vec<Run>) {
-    for run in entry.plan().into_iter().flat_map(|plan: PlanId| source.runs(plan)) {
-        plan::cut(run, changes.iter().map(|change| change.ports), kept);
+    for run in entry.plan().into_iter().flat_map(|plan| source.runs(plan)) {
+        let start = changes.partition_point(|change| change.ports.last() < run.first);
+        let here = changes.iter().skip(start).map(|change| change.ports);
+        plan::cut(run, here.take_while(|ports| ports.first() <= run.last), kept);
     }
 }
 
