@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tables::Table;
 use tables::table::{Address, Remote, Target};
+use tables::{Prefix, Table};
 
 use crate::counters::DropReason;
 use crate::pipeline::address::is_for_kernel;
@@ -130,8 +130,15 @@ pub struct Explanation {
     pub why: String,
 }
 
-/// Asks `table`, of `generation`, what a forwarder with the addresses `own` would do.
-pub fn explain(table: &Table, generation: u64, own: &Underlay, query: Query) -> Result<Explanation, QueryError> {
+/// Asks `table`, of `generation`, what a forwarder with the addresses `own` would do. `prefix` is the longest one of the
+/// document around the address; the table itself has forgotten it.
+pub fn explain(
+    table: &Table,
+    prefix: Option<Prefix>,
+    generation: u64,
+    own: &Underlay,
+    query: Query,
+) -> Result<Explanation, QueryError> {
     let Query { address, port, protocol } = query;
     let number = protocol.number(address);
     let mut explanation = Explanation {
@@ -153,7 +160,7 @@ pub fn explain(table: &Table, generation: u64, own: &Underlay, query: Query) -> 
         "multicast, link-local or the forwarder's own address: for the kernel".clone_into(&mut explanation.why);
         return Ok(explanation);
     }
-    explanation.prefix = table.prefix_of(address).map(|prefix| prefix.to_string());
+    explanation.prefix = prefix.map(|prefix| prefix.to_string());
     let entry = table.address(address);
     let selector = Selector::of_flow(address, number, port.unwrap_or_default());
     if let (Address::Sliced(plan), Selector::Port(asked)) = (entry, selector) {

@@ -10,7 +10,9 @@ pub mod fault;
 mod flatten;
 pub mod generation;
 pub mod geofeed;
+pub mod growing;
 pub mod holdings;
+mod pages;
 pub mod ports;
 pub mod prefetch;
 pub mod prefix;
@@ -19,6 +21,7 @@ pub mod table;
 
 pub use fault::{Fault, Faults};
 pub use generation::{Publisher, Reader};
+pub use growing::Growing;
 pub use ports::Ports;
 pub use prefix::Prefix;
 pub use source::{Source, patch};

@@ -78,7 +78,7 @@ fn target<'a>(table: &'a Table, address: &str, port: u16) -> Option<&'a Target> 
         Address::Sliced(plan) => table.port(plan, port)?,
         other => panic!("{address} is {other:?}"),
     };
-    Some(&table.targets()[usize::from(id.0)])
+    Some(table.targets().get(usize::from(id.0)).unwrap())
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_example_seen_from_its_own_data_centre() {
 
     for (address, portless) in [("198.51.100.1", None), ("198.51.100.2", Some(&lhr_1))] {
         let Address::Sliced(plan) = table.address(ip(address)) else { panic!("{address} is sliced") };
-        let found = table.portless(plan).map(|id| &table.targets()[usize::from(id.0)]);
+        let found = table.portless(plan).map(|id| table.targets().get(usize::from(id.0)).unwrap());
         assert_eq!(found, portless, "{address}");
         assert_eq!(table.run_around(plan, 3000), (2048, 4095));
         assert_eq!(table.run_around(plan, 0), (0, 2047));
@@ -122,12 +122,6 @@ fn the_example_seen_from_its_own_data_centre() {
     }
     for address in ["198.51.99.255", "198.51.101.0", "2001:db8:d:ffff::", "2001:db8:e:1::", "::ffff:198.51.100.1"] {
         assert_eq!(table.address(ip(address)), Address::Absent, "{address}");
-        assert_eq!(table.prefix_of(ip(address)), None, "{address}");
-    }
-    for (address, prefix) in
-        [("198.51.100.1", "198.51.100.1/32"), ("198.51.100.4", "198.51.100.0/24"), ("2001:db8:e::7", "2001:db8:e::/64")]
-    {
-        assert_eq!(table.prefix_of(ip(address)).unwrap().to_string(), prefix);
     }
     for forwarder in ["10.0.0.1", "2001:db8:a::1", "10.1.0.1", "2001:db8:b::1"] {
         assert!(table.is_forwarder(ip(forwarder)), "{forwarder}");

@@ -21,7 +21,7 @@ fuzz_target!(|document: &[u8]| {
     for address in ["198.51.100.1", "198.51.100.2", "255.255.255.255", "2001:db8:e::7", "::"] {
         let address: IpAddr = address.parse().expect("an address");
         let found = table.address(address);
-        assert_eq!(table.prefix_of(address).is_some(), found != Address::Absent, "{address}");
+        assert_eq!(source.prefix_around(address).is_some(), found != Address::Absent, "{address}");
         if let Address::Sliced(plan) = found {
             let owner = table.port(plan, 2048);
             let (first, last) = table.run_around(plan, 2048);

@@ -169,8 +169,7 @@ impl<B: Backend> Daemon<B> {
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
         let settings = Arc::new(config.settings(&macs));
         let control_cores = cores.besides(&config.workers.cores);
-        let (forwarder, readers) = Forwarder::new(config.clone(), settings, &source, state);
-        drop(source);
+        let (forwarder, readers) = Forwarder::new(config.clone(), settings, source, state);
 
         let forwarder = Arc::new(forwarder);
         let (stop, events) = channel();

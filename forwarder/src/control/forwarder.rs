@@ -53,7 +53,7 @@ impl Forwarder {
     pub fn new(
         config: Config,
         settings: Arc<Settings>,
-        source: &Source,
+        source: Source,
         state: ForwardingState,
     ) -> (Self, Vec<Reader<ForwardingState>>) {
         let workers = config.workers.cores.len();
@@ -138,7 +138,8 @@ impl Forwarder {
     /// Where a packet would go.
     pub fn explain(&self, query: Query) -> Result<Explanation, QueryError> {
         let own = &self.settings.underlay;
-        self.generations.look(|state| explain::explain(&state.table, state.generation, own, query))
+        let prefix = self.generations.prefix_around(query.address);
+        self.generations.look(|state| explain::explain(&state.table, prefix, state.generation, own, query))
     }
 
     /// What runs.

@@ -5,11 +5,12 @@
 //! from [`Generations::running`], lookups from a reader of control's own, which every publication moves on at once so
 //! that it never holds a table back.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tables::table::Viewpoint;
-use tables::{Fault, Faults, Publisher, Reader, Source};
+use tables::{Fault, Faults, Prefix, Publisher, Reader, Source};
 
 use super::load::Document;
 use crate::settings::Settings;
@@ -119,18 +120,20 @@ pub struct Generations {
     publisher: Mutex<Publisher<ForwardingState>>,
     view: Mutex<Reader<ForwardingState>>,
     running: Mutex<Running>,
+    /// What the running table was made of.
+    source: Mutex<Source>,
 }
 
 impl Generations {
     /// Begins with `state`, which was made of `source`. One reader for each worker comes with it.
     pub fn new(
-        source: &Source,
+        source: Source,
         state: ForwardingState,
         viewpoint: Viewpoint,
         settings: Arc<Settings>,
         workers: usize,
     ) -> (Self, Vec<Reader<ForwardingState>>) {
-        let running = describe(source, &state);
+        let running = describe(&source, &state);
         let (publisher, mut readers) = Publisher::new(Box::new(state), workers + 1);
         let Some(view) = readers.pop() else { unreachable!("a publisher has the readers it was asked for") };
         let generations = Self {
@@ -140,6 +143,7 @@ impl Generations {
             publisher: Mutex::new(publisher),
             view: Mutex::new(view),
             running: Mutex::new(running),
+            source: Mutex::new(source),
         };
         (generations, readers)
     }
@@ -147,6 +151,11 @@ impl Generations {
     /// What runs now.
     pub fn running(&self) -> Running {
         lock(&self.running).clone()
+    }
+
+    /// The longest prefix of the running table around an address.
+    pub fn prefix_around(&self, address: IpAddr) -> Option<Prefix> {
+        lock(&self.source).prefix_around(address)
     }
 
     /// Looks at the newest state. Short looks only: a publication waits for them.
@@ -191,10 +200,10 @@ impl Generations {
         }
 
         let description = describe(&source, &state);
-        drop(source);
         let start = Instant::now();
         let epoch = publisher.publish(Box::new(state));
         *lock(&self.running) = description;
+        *lock(&self.source) = source;
         self.look(|_| ());
         let waited = publisher.wait(epoch, PATIENCE);
         reloaded.swap = start.elapsed();

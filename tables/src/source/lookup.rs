@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finding entries by prefix.
 
+use std::net::IpAddr;
+
 use super::{Entry, Source};
 use crate::prefix::Prefix;
 
@@ -31,6 +33,12 @@ impl Source {
             next = common;
             before = self.rank(next).map_or_else(|rank| rank, |rank| rank + 1);
         }
+    }
+
+    /// The longest prefix around an address.
+    pub fn prefix_around(&self, address: IpAddr) -> Option<Prefix> {
+        let host = Prefix::host(address);
+        self.entry(host).or_else(|| self.longest_around(host)).map(|(_, entry)| entry.prefix)
     }
 
     /// Where in the order of prefixes an entry is, or would be.

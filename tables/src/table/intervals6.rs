@@ -5,18 +5,21 @@
 //! 2k and 2k + 1). The first levels of every search share a few cache lines, and the four nodes two levels below any
 //! node lie side by side, so that they can be asked for before it is known which one counts.
 
+use std::sync::atomic::AtomicU32;
+
 use super::STAGE;
-use super::arena::{Arena, size};
+use super::limit::Limit;
 use super::word::Word;
+use crate::pages::Pages;
 use crate::prefetch::prefetch;
 
 /// All of IPv6 from the first prefix on, as intervals that touch; each one's word differs from its neighbours'.
 #[derive(Default)]
 pub(super) struct Intervals6 {
     /// The first address of each interval, by node; the root is node 1.
-    starts: Arena<u128>,
+    starts: Pages<u128>,
     /// What each interval says, by node. Node 0 stands for what is before all intervals.
-    words: Arena<Word>,
+    words: Pages<AtomicU32>,
     /// Nodes on the longest way down.
     levels: u32,
 }
@@ -58,21 +61,22 @@ impl Intervals6 {
 
     #[inline(always)]
     fn word(&self, node: usize) -> Word {
-        self.words.get(node).copied().unwrap_or_default()
+        self.words.get(node).map(Word::load).unwrap_or_default()
     }
 
     /// The tree of intervals that are given in ascending order.
-    fn plant(intervals: &[(u128, Word)]) -> Self {
+    fn plant(intervals: &[(u128, Word)]) -> Result<Self, Limit> {
         let count = intervals.len();
-        let mut tree = Self {
-            starts: vec![0; count + 1],
-            words: vec![Word::ABSENT; count + 1],
-            levels: count.checked_ilog2().map_or(0, |log| log + 1),
-        };
+        if count == 0 {
+            return Ok(Self::default());
+        }
+        let (mut starts, words) = (Pages::zeroed(count + 1)?, Pages::zeroed(count + 1)?);
+        let cells = starts.get_mut().unwrap_or_default();
         let mut node = leftmost(1, count);
         for &(first, word) in intervals {
-            if let (Some(start), Some(cell)) = (tree.starts.get_mut(node), tree.words.get_mut(node)) {
-                (*start, *cell) = (first, word);
+            if let (Some(start), Some(cell)) = (cells.get_mut(node), words.get(node)) {
+                *start = first;
+                word.store(cell);
             }
             // The next in order: leftmost on the right, else the first ancestor that this node is left of.
             node = match 2 * node + 1 {
@@ -80,11 +84,11 @@ impl Intervals6 {
                 _ => node >> (node.trailing_ones() + 1),
             };
         }
-        tree
+        Ok(Self { starts, words, levels: count.ilog2() + 1 })
     }
 
     pub(super) fn size(&self) -> usize {
-        size(&self.starts) + size(&self.words)
+        size_of_val(&*self.starts) + size_of_val(&*self.words)
     }
 }
 
@@ -122,7 +126,7 @@ impl Flatten6 {
     }
 
     /// The intervals of all that was painted.
-    pub(super) fn finish(mut self) -> Intervals6 {
+    pub(super) fn finish(mut self) -> Result<Intervals6, Limit> {
         self.close(|_| true);
         Intervals6::plant(&self.intervals)
     }
@@ -175,7 +179,7 @@ mod tests {
     fn no_prefix_takes_no_memory() {
         let intervals = Intervals6::default();
         assert_eq!(intervals.size(), 0);
-        let intervals = flatten(&[]).finish();
+        let intervals = flatten(&[]).finish().unwrap();
         assert_eq!(intervals.lookup(0), Word::ABSENT);
         assert_eq!(intervals.lookup(u128::MAX), Word::ABSENT);
     }
@@ -190,7 +194,7 @@ mod tests {
     fn the_whole_family_and_its_ends() {
         let intervals = flatten(&[(0, 0, owner(0)), (0, 128, owner(1)), (u128::MAX, 128, owner(2))]);
         assert_eq!(intervals.intervals, [(0, owner(1)), (1, owner(0)), (u128::MAX, owner(2))]);
-        let intervals = intervals.finish();
+        let intervals = intervals.finish().unwrap();
         for (key, word) in [(0, 1), (1, 0), (u128::MAX - 1, 0), (u128::MAX, 2)] {
             assert_eq!(intervals.lookup(key), owner(word));
         }
@@ -200,7 +204,7 @@ mod tests {
     fn trees_of_every_shape_find_every_interval() {
         for count in 0..130_u16 {
             let intervals: Vec<(u128, Word)> = (0..count).map(|n| (u128::from(n) * 10 + 10, owner(n))).collect();
-            let tree = Intervals6::plant(&intervals);
+            let tree = Intervals6::plant(&intervals).unwrap();
             for key in 0..u128::from(count) * 10 + 20 {
                 let expected = intervals.iter().rfind(|(start, _)| *start <= key).map_or(Word::ABSENT, |it| it.1);
                 assert_eq!(tree.lookup(key), expected, "{key} of {count}");
@@ -227,7 +231,7 @@ mod tests {
             prefixes.dedup_by_key(|&mut (address, length, _)| (address, length));
             let flat = flatten(&prefixes);
             prop_assert!(flat.intervals.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 != pair[1].1));
-            let intervals = flat.finish();
+            let intervals = flat.finish().unwrap();
             let bounds = prefixes.iter().flat_map(|&(first, length, _)| {
                 let last = first | u128::MAX.checked_shr(length.into()).unwrap_or(0);
                 [first, last, first.wrapping_sub(1), last.wrapping_add(1)]

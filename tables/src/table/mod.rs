@@ -3,27 +3,34 @@
 //!
 //! An address resolves to a 32-bit word, IPv4 by a trie, IPv6 by a search in intervals; a word that names a port
 //! plan leads to the owner of the port in one more read. Equal plans are stored once.
+//!
+//! Tables that a [`Compiler`] made by patches share memory. Which of these files lookups read: `trie4`, `intervals6`,
+//! `plans`, `word`. The others make what is read.
 
-mod arena;
-mod compile;
+mod compiler;
+mod extents;
 mod intervals6;
-mod networks;
+mod limit;
+mod owners;
+mod plan_store;
 mod plans;
 mod targets;
 mod trie4;
+mod trie_painter;
 mod viewpoint;
 mod word;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
+pub use self::compiler::{Compiler, Reclaim};
 use self::intervals6::Intervals6;
-use self::networks::Networks;
 use self::plans::Plans;
 use self::trie4::Trie4;
 pub use self::word::Word;
 use crate::fault::Faults;
-use crate::prefix::Prefix;
+use crate::growing::Growing;
 use crate::source::Source;
 
 /// Who looks at the table.
@@ -95,20 +102,20 @@ const STAGE: usize = 64;
 /// The compiled table. Immutable; shared by all workers.
 pub struct Table {
     trie: Trie4,
-    intervals: Intervals6,
     plans: Plans,
-    targets: Box<[Target]>,
-    remotes: Box<[Remote]>,
+    intervals: Arc<Intervals6>,
+    targets: Growing<Target>,
+    remotes: Arc<[Remote]>,
     /// Of every data centre, sorted.
-    forwarders: Box<[IpAddr]>,
-    networks: Networks,
+    forwarders: Arc<[IpAddr]>,
+    /// Bytes of the large arrays.
+    arrays: usize,
 }
 
 impl Table {
-    /// Compiles `source` for one forwarder. Faults here are those of one forwarder (contract section 3), or more
-    /// distinct targets than 65,535.
+    /// Compiles `source` for one forwarder, by a [`Compiler`] that is needed no more.
     pub fn compile(source: &Source, viewpoint: &Viewpoint) -> Result<Self, Faults> {
-        compile::compile(source, viewpoint)
+        Compiler::new(source, viewpoint).map(|(_, table)| table)
     }
 
     /// What the longest prefix around `destination` says.
@@ -159,12 +166,12 @@ impl Table {
         self.plans.portless(plan)
     }
 
-    /// All targets, by [`TargetId`].
-    pub fn targets(&self) -> &[Target] {
+    /// All targets, by [`TargetId`]. After patches some may be among them that no address leads to any more.
+    pub fn targets(&self) -> &Growing<Target> {
         &self.targets
     }
 
-    /// All other data centres that addresses lead to, by [`RemoteId`].
+    /// All other data centres that addresses lead to, by [`RemoteId`]. The same goes for them.
     pub fn remotes(&self) -> &[Remote] {
         &self.remotes
     }
@@ -172,11 +179,6 @@ impl Table {
     /// Whether GUE from `address` is to be trusted: a forwarder of any data centre.
     pub fn is_forwarder(&self, address: IpAddr) -> bool {
         self.forwarders.binary_search(&address).is_ok()
-    }
-
-    /// The longest prefix around an address. For people: slower than a lookup.
-    pub fn prefix_of(&self, destination: IpAddr) -> Option<Prefix> {
-        self.networks.longest_around(destination)
     }
 
     /// The widest run of ports around `port` with the same owner, as [`Self::port`] tells it: port 0 has none. For
@@ -189,12 +191,11 @@ impl Table {
         (first.unwrap_or(port), last.unwrap_or(port))
     }
 
-    /// Bytes of memory that the compiled table holds.
+    /// Bytes of memory that the compiled table holds, with what it shares with others.
     pub fn size(&self) -> usize {
-        let arrays = self.trie.size() + self.intervals.size() + self.plans.size() + self.networks.size();
-        let targets = size_of_val(&*self.targets) + self.targets.iter().map(Target::text).sum::<usize>();
+        let targets = self.targets.iter().map(|target| size_of::<Target>() + target.text()).sum::<usize>();
         let remotes = size_of_val(&*self.remotes) + self.remotes.iter().map(Remote::heap).sum::<usize>();
-        size_of::<Self>() + arrays + targets + remotes + size_of_val(&*self.forwarders)
+        size_of::<Self>() + self.arrays + targets + remotes + size_of_val(&*self.forwarders)
     }
 }
 

@@ -3,66 +3,111 @@
 
 use hashbrown::HashMap;
 
+use super::limit::Limit;
 use super::{Target, TargetId};
-use crate::fault::{Fault, Faults};
-use crate::source::{Owner, Source};
+use crate::growing::Growing;
+use crate::source::{Owner, Server, ServerId, Source};
 
 /// A target's id fits a slot of a port plan, which keeps one value for "nobody".
-const MOST: usize = u16::MAX as usize;
+pub(super) const MOST_TARGETS: usize = u16::MAX as usize;
 
-/// Collects the targets that the entries of one data centre name, in the order in which they are first named.
-pub(super) struct Targets<'a> {
-    source: &'a Source,
+/// The targets that the entries of one data centre name or named, in the order in which they were first named. Ids last
+/// as long as this does.
+#[derive(Default)]
+pub(super) struct Targets {
     /// By server: the target without previous owner. Nearly every slice has such a one, so this is no hash map.
     settled: Vec<Option<TargetId>>,
     draining: HashMap<Owner, TargetId>,
-    all: Vec<Target>,
+    all: Growing<Target>,
 }
 
-impl<'a> Targets<'a> {
-    pub(super) fn new(source: &'a Source) -> Self {
-        let settled = vec![None; source.servers().len()];
-        Self { source, settled, draining: HashMap::new(), all: Vec::new() }
+impl Targets {
+    /// The target that stands for `owner`; a new one if need be.
+    pub(super) fn id(&mut self, source: &Source, owner: Owner) -> Result<TargetId, Limit> {
+        self.find(owner).map_or_else(|| self.add(source, owner), Ok)
     }
 
-    /// The target that stands for `owner`.
-    pub(super) fn id(&mut self, owner: Owner) -> Result<TargetId, Faults> {
-        let known = match owner.previous {
+    /// The target that stands for `owner`, if there is one.
+    pub(super) fn find(&self, owner: Owner) -> Option<TargetId> {
+        match owner.previous {
             None => self.settled.get(owner.server.0 as usize).copied().flatten(),
             Some(_) => self.draining.get(&owner).copied(),
-        };
-        known.map_or_else(|| self.add(owner), Ok)
+        }
     }
 
     /// All targets, by id.
-    pub(super) fn finish(self) -> Box<[Target]> {
-        self.all.into()
+    pub(super) fn all(&self) -> Growing<Target> {
+        self.all.clone()
     }
 
-    fn add(&mut self, owner: Owner) -> Result<TargetId, Faults> {
-        let id = u16::try_from(self.all.len()).ok().filter(|&id| usize::from(id) < MOST).map(TargetId);
-        let id = id.ok_or_else(too_many)?;
-        let server = self.source.server(owner.server);
-        let previous = owner.previous.map(|previous| self.source.server(previous));
-        self.all.push(Target {
-            name: server.name.clone(),
-            address: server.address,
-            previous: previous.map(|server| (server.name.clone(), server.address)),
-            mtu: server.mtu,
-        });
+    /// Takes what the source says of servers now, which may have other numbers than before. Those that it has no longer
+    /// keep their targets, to which no address leads.
+    pub(super) fn refresh(&mut self, source: &Source) {
+        self.settled.clear();
+        self.draining.clear();
+        let mut now = Growing::default();
+        let before = self.all();
+        for (id, old) in (0..).map(TargetId).zip(before.iter()) {
+            let owner = owner_of(source, old);
+            owner.into_iter().for_each(|owner| self.list(source, owner, id));
+            now.push(owner.and_then(|owner| target(source, owner)).unwrap_or_else(|| old.clone()));
+        }
+        // What was made for the targets goes on to fit if they are the same.
+        if !now.iter().eq(before.iter()) {
+            self.all = now;
+        }
+    }
+
+    fn add(&mut self, source: &Source, owner: Owner) -> Result<TargetId, Limit> {
+        let id = u16::try_from(self.all.len()).ok().filter(|&id| usize::from(id) < MOST_TARGETS).map(TargetId);
+        let id = id.ok_or(Limit::Targets)?;
+        // A source is valid: it has every server that it names.
+        self.all.push(target(source, owner).ok_or(Limit::Targets)?);
+        self.list(source, owner, id);
+        Ok(id)
+    }
+
+    /// Lets `id` be found by its owner.
+    fn list(&mut self, source: &Source, owner: Owner, id: TargetId) {
         if owner.previous.is_some() {
             self.draining.insert(owner, id);
-        } else if let Some(settled) = self.settled.get_mut(owner.server.0 as usize) {
+            return;
+        }
+        let server = owner.server.0 as usize;
+        if self.settled.len() <= server {
+            self.settled.resize(source.servers().len().max(server + 1), None);
+        }
+        if let Some(settled) = self.settled.get_mut(server) {
             *settled = Some(id);
         }
-        Ok(id)
     }
 }
 
-fn too_many() -> Faults {
-    let message = format!(
-        "this data centre's entries name more than {MOST} distinct pairs of a server and its previous owner, which is \
-         the most that a table holds; use fewer servers or let drained `previous` owners go"
-    );
-    Faults(vec![Fault { path: "egress".into(), message }])
+/// What packets to `owner` need.
+fn target(source: &Source, owner: Owner) -> Option<Target> {
+    let server = server(source, owner.server)?;
+    let previous = match owner.previous {
+        None => None,
+        Some(previous) => Some(self::server(source, previous)?),
+    };
+    Some(Target {
+        name: server.name.clone(),
+        address: server.address,
+        previous: previous.map(|server| (server.name.clone(), server.address)),
+        mtu: server.mtu,
+    })
+}
+
+/// The owner that a target stands for, if the source has its servers still.
+fn owner_of(source: &Source, target: &Target) -> Option<Owner> {
+    let server = source.find_server(&target.name)?;
+    let previous = match &target.previous {
+        None => None,
+        Some((previous, _)) => Some(source.find_server(previous)?),
+    };
+    Some(Owner { server, previous })
+}
+
+fn server(source: &Source, id: ServerId) -> Option<&Server> {
+    source.servers().get(id.0 as usize)
 }

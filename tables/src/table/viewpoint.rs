@@ -3,6 +3,7 @@
 //! document it could not work with (contract section 3, "Faults for one forwarder").
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Remote, RemoteId, Viewpoint};
 use crate::fault::{Fault, Faults};
@@ -12,8 +13,8 @@ use crate::source::{Datacenter, DatacenterId, Source};
 /// A viewpoint that fits its source.
 pub(super) struct Place {
     own: Option<DatacenterId>,
-    remotes: Vec<Remote>,
-    /// By data centre; those that no entry leads to have none.
+    remotes: Arc<[Remote]>,
+    /// By data centre; those that no entry has led to have none.
     remote_ids: Vec<Option<RemoteId>>,
 }
 
@@ -30,11 +31,12 @@ impl Place {
             );
             return Err(Faults(vec![Fault { path: "datacenters".into(), message }]));
         }
-        let mut place = Self { own, remotes: Vec::new(), remote_ids: vec![None; source.datacenters().len()] };
+        let mut place = Self { own, remotes: Arc::default(), remote_ids: vec![None; source.datacenters().len()] };
         if let Some(own) = own.filter(|_| source.datacenters().len() > 1) {
             untrusted(source.datacenter(own), viewpoint, &mut faults);
         }
-        place.find_remotes(source, viewpoint, &mut faults);
+        let all = source.entries().iter().filter_map(|entry| entry.datacenter);
+        place.find_remotes(source, viewpoint, all, &mut faults);
         unreachable_servers(source, own, viewpoint, &mut faults);
         if faults.is_empty() { Ok(place) } else { Err(Faults(faults)) }
     }
@@ -45,32 +47,64 @@ impl Place {
     }
 
     /// All remotes, by id.
-    pub(super) fn into_remotes(self) -> Box<[Remote]> {
-        self.remotes.into()
+    pub(super) fn remotes(&self) -> Arc<[Remote]> {
+        Arc::clone(&self.remotes)
     }
 
-    fn find_remotes(&mut self, source: &Source, viewpoint: &Viewpoint, faults: &mut Vec<Fault>) {
-        let mut used = vec![false; source.datacenters().len()];
-        for id in source.entries().iter().filter_map(|entry| entry.datacenter) {
-            if let Some(used) = used.get_mut(id.0 as usize) {
-                *used = Some(id) != self.own;
+    /// Takes entries of these data centres in, which are those of the source that this was made for. On an error
+    /// nothing has changed.
+    pub(super) fn admit(
+        &mut self,
+        source: &Source,
+        viewpoint: &Viewpoint,
+        of: impl Iterator<Item = DatacenterId>,
+    ) -> Result<(), Faults> {
+        let mut faults = Vec::new();
+        self.find_remotes(source, viewpoint, of, &mut faults);
+        if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+    }
+
+    /// What is wrong with servers that have come or changed.
+    pub(super) fn check_servers(&self, source: &Source, viewpoint: &Viewpoint) -> Result<(), Faults> {
+        let mut faults = Vec::new();
+        unreachable_servers(source, self.own, viewpoint, &mut faults);
+        if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+    }
+
+    /// Gives a remote to each of these data centres that has none yet, unless there are faults.
+    fn find_remotes(
+        &mut self,
+        source: &Source,
+        viewpoint: &Viewpoint,
+        of: impl Iterator<Item = DatacenterId>,
+        faults: &mut Vec<Fault>,
+    ) {
+        let mut new = vec![false; source.datacenters().len()];
+        for id in of.filter(|&id| Some(id) != self.own && self.remote(id).is_none()) {
+            if let Some(new) = new.get_mut(id.0 as usize) {
+                *new = true;
             }
         }
-        for ((datacenter, used), remote_id) in source.datacenters().iter().zip(used).zip(&mut self.remote_ids) {
-            if !used {
-                continue;
-            }
+        if !new.contains(&true) {
+            return;
+        }
+        let (before, mut remotes, mut ids) = (faults.len(), self.remotes.to_vec(), self.remote_ids.clone());
+        let new = source.datacenters().iter().zip(&mut ids).zip(new).filter(|(_, new)| *new);
+        for ((datacenter, remote_id), _) in new {
             let usable = |address: &IpAddr| viewpoint.reaches(*address);
             let forwarders: Vec<IpAddr> = datacenter.forwarders.iter().copied().filter(usable).collect();
             if forwarders.is_empty() {
                 faults.push(fault(&["datacenters", &datacenter.name, "forwarders"], unusable(viewpoint)));
             }
-            let Ok(id) = u16::try_from(self.remotes.len()) else {
+            let Ok(id) = u16::try_from(remotes.len()) else {
                 faults.push(fault(&["datacenters"], "more than 65536 data centres have egress entries".into()));
-                return;
+                break;
             };
             *remote_id = Some(RemoteId(id));
-            self.remotes.push(Remote { name: datacenter.name.clone(), forwarders, mtu: datacenter.mtu });
+            remotes.push(Remote { name: datacenter.name.clone(), forwarders, mtu: datacenter.mtu });
+        }
+        if faults.len() == before {
+            (self.remotes, self.remote_ids) = (remotes.into(), ids);
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an address resolves to, in 32 bits.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use super::{Address, PlanRef, RemoteId, TargetId};
 
 /// What a lookup finds for an address, as the table stores it: read it with [`Word::address`].
@@ -32,15 +34,32 @@ impl Word {
     /// In the table, in nobody's hands.
     pub const UNASSIGNED: Self = Self(UNASSIGNED);
 
+    /// What a cell holds.
+    #[inline(always)]
+    pub(super) fn load(cell: &AtomicU32) -> Self {
+        Self(cell.load(Relaxed))
+    }
+
+    /// Puts this into a cell.
+    #[inline(always)]
+    pub(super) fn store(self, cell: &AtomicU32) {
+        cell.store(self.0, Relaxed);
+    }
+
     /// A cell that leads to the trie node `index`.
     pub(super) fn to_node(index: usize) -> Self {
         debug_assert!(index < NODES, "all of IPv4 has fewer nodes");
         Self(NODE | index as u32)
     }
 
-    /// The trie node that this cell leads to; of a leaf a number that is no node's, so that who looks it up need not ask first.
+    /// The trie node that this cell leads to; none if it is a leaf.
+    pub(super) fn node(self) -> Option<usize> {
+        Some(self.node_or_none()).filter(|&node| node < NODES)
+    }
+
+    /// The same; of a leaf a number that is no node's, so that who looks it up need not ask first.
     #[inline(always)]
-    pub(super) fn node(self) -> usize {
+    pub(super) fn node_or_none(self) -> usize {
         (self.0 ^ NODE) as usize
     }
 
@@ -117,7 +136,7 @@ mod tests {
     fn fresh_memory_is_not_in_the_table() {
         assert_eq!(Word::default().address(), Address::Absent);
         assert_eq!(Word::default(), Word::ABSENT);
-        assert!(Word::ABSENT.node() >= NODES);
+        assert_eq!(Word::ABSENT.node(), None);
     }
 
     #[test]
@@ -132,12 +151,12 @@ mod tests {
                 let plan = PlanRef::new(class, index).unwrap();
                 assert_eq!((plan.class(), plan.index()), (class, index));
                 assert_eq!(Word::from(plan).address(), Address::Sliced(plan));
-                assert!(Word::from(plan).node() >= NODES);
+                assert_eq!(Word::from(plan).node(), None);
             }
         }
         assert_eq!(PlanRef::new(0, PlanRef::INDICES), None);
         for index in [0, 65_536 + (1 << 24) - 1] {
-            assert_eq!(Word::to_node(index).node(), index);
+            assert_eq!(Word::to_node(index).node(), Some(index));
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod network;
+mod patches;
 mod random;
 
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ use tables::{Source, Table};
 /// What the table says of a packet.
 fn table_fate(table: &Table, address: Address, port: Option<u16>) -> Fate {
     let server = |TargetId(id): TargetId, whole| {
-        let Target { name, address, previous, mtu: _ } = &table.targets()[usize::from(id)];
+        let Target { name, address, previous, mtu: _ } = table.targets().get(usize::from(id)).unwrap();
         let previous = previous.as_ref().map(|(name, address)| (name.to_string(), *address));
         Fate::Server { name: name.to_string(), address: *address, previous, whole }
     };
@@ -71,7 +72,7 @@ proptest! {
                 prop_assert_eq!(table_fate(&table, found, None), network.fate(viewpoint, address, None), "{}", address);
                 let entry = network.longest(address);
                 let prefix = entry.map(|entry| format!("{}/{}", entry.network, entry.length));
-                prop_assert_eq!(table.prefix_of(address).map(|prefix| prefix.to_string()), prefix, "{}", address);
+                prop_assert_eq!(source.prefix_around(address).map(|prefix| prefix.to_string()), prefix, "{}", address);
                 let (Address::Sliced(plan), Some(entry)) = (found, entry) else { continue };
                 for port in entry.bounds().chain(ports.iter().copied()) {
                     let expected = entry.port(port).map_or(Fate::Nobody, |owner| network.server(owner, false));

@@ -45,7 +45,8 @@ fn offline(path: &Path, datacenter: &str, query: Query) -> Result<Explanation, F
     // The forwarder's own addresses are those of one machine, and this answer is for any of the data centre's.
     let own = Underlay { ipv4: None, ipv6: None, gue_port: 0 };
     let generation = source.generation().unwrap_or(FIRST_GENERATION);
-    explain::explain(&table, generation, &own, query).map_err(|error| Failure::new(error.to_string()))
+    explain::explain(&table, source.prefix_around(query.address), generation, &own, query)
+        .map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Any forwarder of `datacenter`, with every address family that one there can have.
