@@ -241,6 +241,12 @@ impl Source {
         plan::Runs::new(self.plans.items().get(plan.0))
     }
 
+    /// The binary logarithm of the largest power of two that all bounds of a plan's runs are multiples of. Cheaper than
+    /// to read the runs.
+    pub(crate) fn plan_unit_log(&self, plan: PlanId) -> u32 {
+        plan::unit_log(self.plans.items().get(plan.0))
+    }
+
     /// The tags of the `index`-th entry, sorted by key.
     pub fn tags(&self, index: usize) -> impl Iterator<Item = (&str, &str)> + '_ {
         let set = self.tags_of_entry.get(index).map(|&set| self.tags.items().get(set)).unwrap_or_default();

@@ -83,6 +83,11 @@ pub(crate) fn encode(runs: &[Run], out: &mut Vec<u8>) {
     }
 }
 
+/// The logarithm of the unit that [`encode`] wrote.
+pub(crate) fn unit_log(plan: &[u8]) -> u32 {
+    plan.first().map_or(0, |&log| log.into())
+}
+
 /// The runs of an encoded plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Runs<'a> {

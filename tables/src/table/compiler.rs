@@ -62,6 +62,7 @@ impl Compiler {
             torn: false,
         };
         compiler.fill(source)?;
+        compiler.owners.swept();
         let (table, _) = compiler.publish();
         Ok((compiler, table))
     }

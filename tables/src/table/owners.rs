@@ -83,6 +83,11 @@ impl Owners {
             .collect();
         let unused = self.portless.extract_if(.., |key, _| !used.contains(key));
         unused.for_each(|(_, word)| retire(&self.plans, &mut self.retired, word));
+        self.swept();
+    }
+
+    /// All that is stored is used; the next sweep is worth it when twice as much is.
+    pub(super) fn swept(&mut self) {
         self.sweep_at = FEW + 2 * self.portless.len();
     }
 
@@ -148,7 +153,7 @@ fn count_lines(source: &Source, place: &Place) -> usize {
             Some(server) => seen_portless.insert((plan, server)),
         };
         if new {
-            lines += lines_for(source.runs(plan).map(|run| (run.first, run.last)));
+            lines += lines_for(source.plan_unit_log(plan), || source.runs(plan).map(|run| (run.first, run.last)));
         }
     }
     lines

@@ -160,9 +160,9 @@ impl Shape {
     }
 }
 
-/// The lines that a plan with runs of these ports, which ascend, will take.
-pub(super) fn lines_for(runs: impl Iterator<Item = (u16, u16)> + Clone) -> usize {
-    Shape::of(runs).lines()
+/// The lines that a plan will take whose bounds are multiples of 2^`unit_log`; `runs` are its ports, which ascend.
+pub(super) fn lines_for<R: Iterator<Item = (u16, u16)> + Clone>(unit_log: u32, runs: impl Fn() -> R) -> usize {
+    unit_log.checked_sub(SMALLEST_GRANULE_LOG).map_or_else(|| Shape::of(runs()), Shape::Block).lines()
 }
 
 /// Nobody owns port 0, so a run that begins right after it may as well begin with it.
@@ -272,7 +272,9 @@ mod tests {
             let plan = store.add(&runs, None).unwrap();
             let lines = store.lines_of(plan);
             prop_assert_eq!(lines, Extent { start: touched, count: store.room.touched() as u32 - touched });
-            prop_assert_eq!(lines.count as usize, lines_for(runs.iter().map(|run| (run.first, run.last))));
+            let bounds = runs.iter().fold(1 << 16, |bits, run| bits | u32::from(run.first) | end(run.last));
+            let counted = lines_for(bounds.trailing_zeros(), || runs.iter().map(|run| (run.first, run.last)));
+            prop_assert_eq!(lines.count as usize, counted);
             let plans = store.plans();
             for port in 0..=u16::MAX {
                 let owner = runs.iter().find(|run| run.first <= port && port <= run.last && port != 0);
