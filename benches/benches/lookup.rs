@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use benches::{Family, Pool, Random};
+use benches::{Family, Pool, Random, Shape, network};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rustix::time::{ClockId, clock_gettime};
 use tables::table::{Address, TargetId, Word};
@@ -82,10 +82,10 @@ fn staged<A>(table: &Table, addresses: &[A], ports: &[u16], burst: impl Fn(&Tabl
 
 fn table(family: Family, addresses: u32) -> Table {
     let start = Instant::now();
-    let source = Source::from_reader(Pool::new(family, addresses)).unwrap();
+    let source = Source::from_reader(Pool::new(Shape::new(family, addresses))).unwrap();
     let read = start.elapsed();
     let start = Instant::now();
-    let table = Table::compile(&source, &Pool::viewpoint()).unwrap();
+    let table = Table::compile(&source, &network::viewpoint()).unwrap();
     let compiled = start.elapsed();
     let each = table.size() as f64 / f64::from(addresses);
     eprintln!(

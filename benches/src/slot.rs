@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Packet buffers in one piece of memory, laid out as DPDK's are.
+
+use forwarder::io::PacketBuf;
+use forwarder::io::memory::HEADROOM;
+
+use crate::frames::{IMAGE, Image};
+use crate::random::Random;
+
+/// From one buffer to the next: 2 KiB, and a cache line so that not all frames fall into the same few sets of the caches.
+/// DPDK's pools take care of that too.
+const STRIDE: usize = 2048 + 64;
+
+#[derive(Clone)]
+#[repr(align(64))]
+struct Room([u8; STRIDE]);
+
+/// A frame in a buffer of an [`arena`]. What DPDK keeps in the buffer, and a device has just written when a worker gets it,
+/// is in the handle here: as near.
+pub struct Slot {
+    room: &'static mut Room,
+    start: u16,
+    len: u16,
+}
+
+/// So many buffers, in random order. They stay for good.
+pub fn arena(count: usize) -> Vec<Slot> {
+    let rooms = Vec::leak(vec![Room([0; STRIDE]); count]);
+    let mut slots: Vec<_> = rooms.iter_mut().map(|room| Slot { room, start: 0, len: 0 }).collect();
+    Random::new(7).shuffle(&mut slots);
+    slots
+}
+
+impl Slot {
+    /// Becomes the frame of `image`. Behind the headers it has the zeros that the buffer began with.
+    #[inline]
+    pub fn restore(&mut self, image: &Image) {
+        if let Some(room) = self.room.0.get_mut(HEADROOM..HEADROOM + IMAGE) {
+            room.copy_from_slice(&image.bytes);
+        }
+        self.start = HEADROOM as u16;
+        self.len = image.len;
+    }
+}
+
+impl PacketBuf for Slot {
+    #[inline]
+    fn data(&self) -> &[u8] {
+        let start = usize::from(self.start);
+        self.room.0.get(start..start + usize::from(self.len)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn data_mut(&mut self) -> &mut [u8] {
+        let start = usize::from(self.start);
+        self.room.0.get_mut(start..start + usize::from(self.len)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
+        let len = u16::try_from(len).ok()?;
+        self.start = self.start.checked_sub(len)?;
+        self.len += len;
+        Some(self.data_mut())
+    }
+
+    #[inline]
+    fn trim_front(&mut self, len: usize) {
+        let len = u16::try_from(len).unwrap_or(u16::MAX).min(self.len);
+        self.start += len;
+        self.len -= len;
+    }
+
+    #[inline]
+    fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(u16::try_from(len).unwrap_or(u16::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_keeps_the_promises_of_a_buffer() {
+        let mut slot = arena(2).pop().unwrap();
+        slot.restore(&Image { bytes: [7; IMAGE], len: 60 });
+        assert_eq!(slot.data(), [7; 60]);
+        slot.prepend(HEADROOM).unwrap().fill(1);
+        assert_eq!(slot.data().len(), HEADROOM + 60);
+        assert!(slot.prepend(1).is_none());
+        slot.trim_front(HEADROOM - 1);
+        slot.truncate(2);
+        assert_eq!(slot.data(), [1, 7]);
+        slot.trim_front(100);
+        assert_eq!(slot.data(), [0; 0]);
+    }
+}
