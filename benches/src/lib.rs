@@ -2,6 +2,9 @@
 //! What several benchmarks share: tables of any size, frames for them, buffers, and what is told about the machine.
 
 pub mod document;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
+pub mod driver;
 pub mod frames;
 pub mod machine;
 pub mod network;

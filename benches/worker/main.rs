@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the real worker costs a packet on DPDK: received, forwarded, sent. `benches/README.md` has the method.
+
+mod ring;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread;
+use std::time::Duration;
+
+use benches::driver::{self, Outcome, Plan, Window};
+use benches::frames::{self, Image, Size};
+use benches::machine::Watch;
+use benches::windows::{Windows, round};
+use benches::{Family, Pool, Shape, dpdk, network};
+use clap::{Parser, ValueEnum};
+use forwarder::counters::CountersReport;
+use forwarder::io::DeviceIndex;
+use forwarder::io::dpdk::{Dpdk, DpdkIo};
+use forwarder::settings::Settings;
+use forwarder::state::ForwardingState;
+use ring::Ring;
+use serde_json::json;
+use tables::{Publisher, Reader, Source};
+
+/// Before this much time the caches are cold, and the processor's clock low.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Measures the real worker on DPDK.
+#[derive(Debug, Parser)]
+#[command(name = "worker", max_term_width = 100)]
+struct Args {
+    /// Where frames come from: a capture with one for each address, again and again, what is sent being dropped; a device
+    /// that brings zeros, which are dropped; or a ring on which what was sent comes back
+    #[arg(long, value_enum, default_value_t = From::Pcap)]
+    source: From,
+    /// Egress addresses
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    addresses: u32,
+    /// How many of a hundred addresses are local; the others belong to 30 other data centres
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100))]
+    local: u32,
+    /// Local servers
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    servers: u32,
+    /// Length of frames without FCS, 60 to 1514
+    #[arg(long, value_name = "BYTES", default_value_t = 60, value_parser = clap::value_parser!(u16).range(60..=1514))]
+    frame: u16,
+    /// Frames of a burst at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    burst: u16,
+    /// Queues, and workers for them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    queues: u16,
+    /// How long to measure
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    seconds: f64,
+    /// The capture's name; it is written anew, and stays
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum From {
+    Pcap,
+    Null,
+    Ring,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), String> {
+    let cores = driver::cores();
+    let shape = Shape { local: args.local, servers: args.servers, ..Shape::new(Family::V4, args.addresses) };
+    let images = frames::each(&shape, Size::Fixed(args.frame));
+    let mut dpdk = start(args, &images)?;
+    let settings = Arc::new(network::settings(dpdk.mac(DeviceIndex(0))));
+    let readers = publish(shape, &settings, args.queues)?;
+    let queues = dpdk.queues();
+    let phase = AtomicU32::new(0);
+    let plan =
+        Plan { settings: &settings, burst: args.burst.into(), cores: &cores, window: Duration::ZERO, phase: &phase };
+    let watch = Watch::new();
+    let outcome = if args.source == From::Ring {
+        let images: Arc<[Image]> = images.into();
+        let rings = queues.into_iter().map(|io| Ring::new(io, Arc::clone(&images))).collect();
+        forward(&plan, rings, readers, args)
+    } else {
+        drop(images);
+        forward::<DpdkIo>(&plan, queues, readers, args)
+    };
+    let machine = watch.machine();
+    report(args, outcome, &machine)
+}
+
+fn start(args: &Args, images: &[Image]) -> Result<Dpdk, String> {
+    let temporary = std::env::temp_dir().join(format!("sluice-bench-{}.pcap", std::process::id()));
+    let file = args.capture.as_ref().unwrap_or(&temporary);
+    let source = match args.source {
+        From::Pcap => dpdk::Source::Pcap(file),
+        From::Null => dpdk::Source::Null,
+        From::Ring => dpdk::Source::Ring,
+    };
+    if args.source == From::Pcap {
+        dpdk::capture(file, images).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let started = dpdk::start(source, args.queues.into(), args.burst.into(), args.frame.into());
+    if args.source == From::Pcap && args.capture.is_none() {
+        // The device has it in memory.
+        let _ = std::fs::remove_file(file);
+    }
+    started.map_err(|error| error.to_string())
+}
+
+/// Publishes the table; one reader for each worker.
+fn publish(shape: Shape, settings: &Settings, workers: u16) -> Result<Vec<Reader<ForwardingState>>, String> {
+    let source = Source::from_reader(Pool::new(shape)).map_err(|faults| faults.to_string())?;
+    let state = ForwardingState::build(&source, 1, &network::viewpoint(), settings).map_err(|f| f.to_string())?;
+    // The readers keep the state when the publisher goes.
+    Ok(Publisher::new(Box::new(state), workers.into()).1)
+}
+
+fn forward<Io: forwarder::io::PacketIo + Send>(
+    plan: &Plan<'_>,
+    queues: Vec<Io>,
+    readers: Vec<Reader<ForwardingState>>,
+    args: &Args,
+) -> Outcome<()> {
+    let time = WARM_UP + Duration::from_secs_f64(args.seconds.clamp(0.01, 3600.0));
+    driver::run(plan, queues, readers, || thread::sleep(time))
+}
+
+fn report(args: &Args, outcome: Outcome<()>, machine: &benches::machine::Machine) -> Result<(), String> {
+    let counters = &outcome.counters;
+    let expected = if args.source == From::Null { counters.rx } else { 0 };
+    if counters.imbalance() != 0 || counters.rx == 0 || counters.dropped_total() != expected {
+        let report = serde_json::to_string(&CountersReport::from(counters)).unwrap_or_default();
+        return Err(format!("frames were lost, or none came: {report}"));
+    }
+    let (mut all, mut mpps) = (Windows::default(), 0.0);
+    for worker in &outcome.windows {
+        let mut own = Windows::default();
+        warm(worker).for_each(|window| own.add(window.time, window.packets as usize));
+        mpps += 1000.0 / own.percentile(50.0).max(0.01);
+        warm(worker).for_each(|window| all.add(window.time, window.packets as usize));
+    }
+    let (ns, mpps) = (all.nanoseconds(), round(mpps));
+    let text = if args.json {
+        json!({
+            "program": "worker",
+            "source": args.source.to_possible_value().map(|value| value.get_name().to_owned()),
+            "table": { "addresses": args.addresses, "local": args.local, "servers": args.servers },
+            "frame": args.frame, "burst": args.burst, "queues": args.queues,
+            "ns_per_packet": ns, "mpps": mpps, "windows": all.count(),
+            "rx": counters.rx, "tx": counters.tx, "drops": counters.dropped_total(),
+            "dpdk_huge_pages": dpdk::free_huge_megabytes() > 0,
+            "machine": machine,
+        })
+        .to_string()
+    } else {
+        let (p50, p5, min) = (ns.p50, ns.p5, ns.min);
+        let (addresses, workers, line) = (args.addresses, args.queues, machine.line());
+        format!(
+            "{addresses} addresses, {workers} workers: {p50} ns a packet (5 %: {p5}, best: {min}), {mpps} Mpps in all\n{line}"
+        )
+    };
+    writeln!(io::stdout(), "{text}").map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// The windows after the warm-up.
+fn warm(windows: &[Window]) -> impl Iterator<Item = &Window> {
+    let mut since = Duration::ZERO;
+    windows.iter().skip_while(move |window| {
+        since += window.time;
+        since < WARM_UP
+    })
+}
