@@ -18,10 +18,10 @@ title = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps build demo test fuzz fmt lint bench deny clean
+.PHONY: help deps build demo test fuzz fmt lint bench instructions deny clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install what the build needs (apt, as root), or say what is missing
 	@.ci/deps
@@ -47,11 +47,14 @@ test: lint ## Run every check and every test
 	$(loom) -p forwarder --lib seqlock
 	$(call title,tests with DPDK)
 	$(CARGO) $(run) -p dpdk-sys -p forwarder --features forwarder/dpdk
+	$(call title,instructions a packet)
+	$(CARGO) build --release --locked -p benches --bin pipeline
+	@benches/instructions $(TARGET)/release/pipeline
 	$(call title,fuzzing for 10 s each)
 	@forwarder/fuzz/run 10
 	$(call title,documentation)
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --workspace \
-	    --features forwarder/dpdk
+	    --features forwarder/dpdk,benches/dpdk
 	@printf '\nmake test: all passed in %s s\n' $$(( $$(date +%s) - $(START) ))
 
 FUZZ_SECONDS ?= 600
@@ -72,10 +75,17 @@ lint: deps ## Check the format, and run clippy with warnings as errors
 	$(call title,clippy without DPDK)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(call title,clippy with DPDK)
-	$(CARGO) clippy --locked --workspace --all-targets --features forwarder/dpdk -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features forwarder/dpdk,benches/dpdk -- -D warnings
 
-bench: ## Measure the lookup
-	$(CARGO) bench --locked -p benches
+bench: ## Measure everything beside its goals: some minutes on an idle machine (BENCH='--quick' for fewer)
+	@.ci/deps bench
+	$(CARGO) build --release --locked -p benches --bins --features benches/dpdk
+	@benches/report/run.py $(BENCH)
+
+instructions: ## Record how many instructions a packet costs
+	@.ci/deps test
+	$(CARGO) build --release --locked -p benches --bin pipeline
+	@benches/instructions $(TARGET)/release/pipeline update
 
 deny: ## Check licences, sources and, where the database can be had, advisories of the dependencies
 	@PATH="$(TARGET)/tools/bin:$$PATH"; \

@@ -48,8 +48,8 @@ fn eal_arguments(source: Source<'_>, queues: usize) -> Vec<String> {
         Source::Pcap(file) => fs::metadata(file).map_or(0, |file| file.len()),
         _ => 0,
     };
-    // A record has 50 bytes at least, and its buffer about 2,400.
-    let megabytes = BASE_MEGABYTES + queues as u64 * captured / 50 * 2_400 / 1_000_000;
+    // The forwarder's pool counts on records of 50 bytes. Without huge pages DPDK lets no buffer cross a page: each has 4 KiB.
+    let megabytes = BASE_MEGABYTES + queues as u64 * captured / 50 * 4_200 / 1_000_000;
     let megabytes = megabytes.to_string();
     let mut arguments = vec!["--no-pci".to_owned(), "-m".to_owned(), megabytes.clone()];
     if !has_huge_pages(&megabytes) {

@@ -2,7 +2,6 @@
 //! What must be known about the machine to believe a figure.
 
 use std::fs;
-use std::thread;
 
 use serde::Serialize;
 
@@ -19,6 +18,8 @@ struct Ticks {
     all: u64,
     idle: u64,
     steal: u64,
+    /// Those that this process had.
+    own: u64,
 }
 
 /// The machine, and how it went while it was watched.
@@ -32,8 +33,8 @@ pub struct Machine {
     pub kernel: String,
     /// Of the time of all processors, what the host gave to others. Percent.
     pub steal: f64,
-    /// How many processors worked, on the average: a benchmark of one thread on an idle machine makes it 1.
-    pub busy: f64,
+    /// How many processors other processes kept busy, on the average.
+    pub others: f64,
     /// Megabytes that this process has in huge pages, of those it has.
     pub huge_pages_mb: u64,
     /// Megabytes that this process has.
@@ -52,10 +53,11 @@ impl Watch {
     /// What the machine is, and how it went since the beginning.
     pub fn machine(&self) -> Machine {
         let now = Ticks::now();
-        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        // All of the machine: this thread may be pinned to one.
+        let cpus = read("/proc/stat").lines().filter(|line| line.starts_with("cpu")).count().saturating_sub(1);
         let all = (now.all - self.began.all).max(1) as f64;
         let share = |ticks: u64| ticks as f64 / all;
-        let idle = share(now.idle - self.began.idle);
+        let unused = (now.idle - self.began.idle) + (now.steal - self.began.steal) + (now.own - self.began.own);
         let rollup = read("/proc/self/smaps_rollup");
         let megabytes = |name: &str| field(&rollup, name).and_then(first_number).unwrap_or_default() / 1024;
         Machine {
@@ -63,7 +65,7 @@ impl Watch {
             cpus,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             steal: round(100.0 * share(now.steal - self.began.steal)),
-            busy: round((1.0 - idle) * cpus as f64),
+            others: round((1.0 - share(unused)).max(0.0) * cpus as f64),
             huge_pages_mb: megabytes("AnonHugePages"),
             memory_mb: megabytes("Rss"),
             transparent_huge_pages: chosen(&read("/sys/kernel/mm/transparent_hugepage/enabled")),
@@ -74,9 +76,9 @@ impl Watch {
 impl Machine {
     /// For people, in a line.
     pub fn line(&self) -> String {
-        let Self { cpu, cpus, kernel, steal, busy, huge_pages_mb, memory_mb, transparent_huge_pages } = self;
+        let Self { cpu, cpus, kernel, steal, others, huge_pages_mb, memory_mb, transparent_huge_pages } = self;
         format!(
-            "{cpu}, {cpus} processors of which {busy} were busy, {steal} % stolen; Linux {kernel}; \
+            "{cpu}, {cpus} processors, others had {others} of them, {steal} % stolen; Linux {kernel}; \
              {huge_pages_mb} of {memory_mb} MB in huge pages (transparent ones: {transparent_huge_pages})"
         )
     }
@@ -89,7 +91,11 @@ impl Ticks {
         let numbers: Vec<u64> = line.split_whitespace().skip(1).take(8).map_while(|n| n.parse().ok()).collect();
         let at = |index: usize| numbers.get(index).copied().unwrap_or_default();
         // user nice system idle iowait irq softirq steal; what follows is part of user.
-        Self { all: numbers.iter().sum(), idle: at(3) + at(4), steal: at(7) }
+        // Behind the name in parentheses: utime and stime are the 12th and 13th.
+        let stat = read("/proc/self/stat");
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let own = rest.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        Self { all: numbers.iter().sum(), idle: at(3) + at(4), steal: at(7), own }
     }
 }
 
