@@ -27,7 +27,7 @@ def text(report):
 
 def machine(report):
     facts = report["machine"]
-    if not facts:
+    if "cpu" not in facts:
         return "the machine is unknown"
     return (f"{facts['cpu']}, {facts['cpus']} processors, Linux {facts['kernel']}, "
             f"transparent huge pages: {facts['transparent_huge_pages']}")

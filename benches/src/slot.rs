@@ -86,7 +86,7 @@ mod tests {
         let mut slot = arena(2).pop().unwrap();
         slot.restore(&Image { bytes: [7; IMAGE], len: 60 });
         assert_eq!(slot.data(), [7; 60]);
-        slot.prepend(HEADROOM).unwrap().fill(1);
+        slot.prepend(HEADROOM).unwrap()[..HEADROOM].fill(1);
         assert_eq!(slot.data().len(), HEADROOM + 60);
         assert!(slot.prepend(1).is_none());
         slot.trim_front(HEADROOM - 1);
