@@ -82,7 +82,7 @@ fn run(args: &Args, folder: &Path) -> Result<(), String> {
     dpdk::capture(&capture, &images).map_err(|error| format!("{}: {error}", capture.display()))?;
     drop(images);
     let started = dpdk::start(dpdk::Source::Pcap(&capture), args.queues.into(), 64, 60);
-    let mut dpdk = started.map_err(|error| error.to_string())?;
+    let (mut dpdk, _) = started.map_err(|error| error.to_string())?;
     let settings = Arc::new(network::settings(dpdk.mac(DeviceIndex(0))));
     let control = Control::new(shape, folder.join("table.json"), &settings, args.queues.into())?;
     let (control, readers) = control;

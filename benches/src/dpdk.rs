@@ -27,8 +27,8 @@ pub enum Source<'a> {
     Ring,
 }
 
-/// Starts DPDK with `queues` queues that bring frames of `frame` bytes.
-pub fn start(source: Source<'_>, queues: usize, burst: usize, frame: usize) -> Result<Dpdk, Error> {
+/// Starts DPDK with `queues` queues that bring frames of `frame` bytes, and says whether it has huge pages.
+pub fn start(source: Source<'_>, queues: usize, burst: usize, frame: usize) -> Result<(Dpdk, bool), Error> {
     let vdev = match source {
         Source::Pcap(file) => {
             let file = file.display().to_string();
@@ -39,31 +39,27 @@ pub fn start(source: Source<'_>, queues: usize, burst: usize, frame: usize) -> R
     };
     let spec = DeviceSpec { name: "wan0".into(), address: DeviceAddress::Vdev(vdev), mtu: 1600 };
     let kept = queues * FragmentLimits::default().packets as usize + handoff::on_their_way(queues);
-    Dpdk::start(&eal_arguments(source, queues), &[spec], queues, burst, kept)
+    let megabytes = megabytes(source, queues);
+    let huge_pages = free_huge_megabytes() >= megabytes;
+    let mut arguments = vec!["--no-pci".to_owned(), "-m".to_owned(), megabytes.to_string()];
+    if !huge_pages {
+        arguments.push("--no-huge".to_owned());
+    }
+    Ok((Dpdk::start(&arguments, &[spec], queues, burst, kept)?, huge_pages))
 }
 
-/// Huge pages if there are enough of them.
-fn eal_arguments(source: Source<'_>, queues: usize) -> Vec<String> {
+/// Megabytes that DPDK needs.
+fn megabytes(source: Source<'_>, queues: usize) -> u64 {
     let captured = match source {
         Source::Pcap(file) => fs::metadata(file).map_or(0, |file| file.len()),
         _ => 0,
     };
     // The forwarder's pool counts on records of 50 bytes. Without huge pages DPDK lets no buffer cross a page: each has 4 KiB.
-    let megabytes = BASE_MEGABYTES + queues as u64 * captured / 50 * 4_200 / 1_000_000;
-    let megabytes = megabytes.to_string();
-    let mut arguments = vec!["--no-pci".to_owned(), "-m".to_owned(), megabytes.clone()];
-    if !has_huge_pages(&megabytes) {
-        arguments.push("--no-huge".to_owned());
-    }
-    arguments
-}
-
-fn has_huge_pages(megabytes: &str) -> bool {
-    free_huge_megabytes() >= megabytes.parse().unwrap_or(u64::MAX)
+    BASE_MEGABYTES + queues as u64 * captured / 50 * 4_200 / 1_000_000
 }
 
 /// Megabytes of huge pages that nobody uses.
-pub fn free_huge_megabytes() -> u64 {
+fn free_huge_megabytes() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let number = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;

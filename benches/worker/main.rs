@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use benches::driver::{self, Outcome, Plan, Window};
 use benches::frames::{self, Image, Size};
-use benches::machine::Watch;
+use benches::machine::{Machine, Watch};
 use benches::windows::{Windows, round};
 use benches::{Family, Pool, Shape, dpdk, network};
 use clap::{Parser, ValueEnum};
@@ -87,7 +87,7 @@ fn run(args: &Args) -> Result<(), String> {
     let cores = driver::cores();
     let shape = Shape { local: args.local, servers: args.servers, ..Shape::new(Family::V4, args.addresses) };
     let images = frames::each(&shape, Size::Fixed(args.frame));
-    let mut dpdk = start(args, &images)?;
+    let (mut dpdk, huge_pages) = start(args, &images)?;
     let settings = Arc::new(network::settings(dpdk.mac(DeviceIndex(0))));
     let readers = publish(shape, &settings, args.queues)?;
     let queues = dpdk.queues();
@@ -104,10 +104,10 @@ fn run(args: &Args) -> Result<(), String> {
         forward::<DpdkIo>(&plan, queues, readers, args)
     };
     let machine = watch.machine();
-    report(args, outcome, &machine)
+    report(args, outcome, huge_pages, &machine)
 }
 
-fn start(args: &Args, images: &[Image]) -> Result<Dpdk, String> {
+fn start(args: &Args, images: &[Image]) -> Result<(Dpdk, bool), String> {
     let temporary = std::env::temp_dir().join(format!("sluice-bench-{}.pcap", std::process::id()));
     let file = args.capture.as_ref().unwrap_or(&temporary);
     let source = match args.source {
@@ -144,7 +144,7 @@ fn forward<Io: forwarder::io::PacketIo + Send>(
     driver::run(plan, queues, readers, || thread::sleep(time))
 }
 
-fn report(args: &Args, outcome: Outcome<()>, machine: &benches::machine::Machine) -> Result<(), String> {
+fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine) -> Result<(), String> {
     let counters = &outcome.counters;
     let expected = if args.source == From::Null { counters.rx } else { 0 };
     if counters.imbalance() != 0 || counters.rx == 0 || counters.dropped_total() != expected {
@@ -167,7 +167,7 @@ fn report(args: &Args, outcome: Outcome<()>, machine: &benches::machine::Machine
             "frame": args.frame, "burst": args.burst, "queues": args.queues,
             "ns_per_packet": ns, "mpps": mpps, "windows": all.count(),
             "rx": counters.rx, "tx": counters.tx, "drops": counters.dropped_total(),
-            "dpdk_huge_pages": dpdk::free_huge_megabytes() > 0,
+            "dpdk_huge_pages": huge_pages,
             "machine": machine,
         })
         .to_string()
