@@ -8,7 +8,7 @@
 use std::fs;
 use std::time::Duration;
 
-use benches::{Family, Pool, Random};
+use benches::{Family, Pool, Random, Shape, network};
 use rustix::time::{ClockId, clock_gettime};
 use tables::patch::Patch;
 use tables::table::Compiler;
@@ -23,9 +23,9 @@ fn main() {
 
     let before = Memory::now();
     let start = Clock::new();
-    let mut source = Source::from_reader(Pool::new(Family::V4, addresses)).unwrap();
+    let mut source = Source::from_reader(Pool::new(Shape::new(Family::V4, addresses))).unwrap();
     let read = start.seconds();
-    let (mut compiler, table) = Compiler::new(&source, &Pool::viewpoint()).unwrap();
+    let (mut compiler, table) = Compiler::new(&source, &network::viewpoint()).unwrap();
     let (mut publisher, mut readers) = Publisher::new(Box::new(table), 1);
     let published = start.seconds();
     let mut reader = readers.pop().unwrap();

@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use benches::{Family, Pool, Random};
+use benches::{Family, Pool, Random, Shape};
 use tables::Source;
 use tables::patch::Patch;
 
@@ -15,7 +15,7 @@ const ADDRESSES: u32 = 1_000_000;
 
 fn main() {
     let started = Instant::now();
-    let mut source = Source::from_reader(Pool::new(Family::V4, ADDRESSES)).unwrap();
+    let mut source = Source::from_reader(Pool::new(Shape::new(Family::V4, ADDRESSES))).unwrap();
     println!("{ADDRESSES} addresses read in {:.1?}, resident {} MiB", started.elapsed(), resident());
     let mut random = Random::new(7);
     let owner = |random: &mut Random| format!("s{}", random.below(1000));

@@ -3,6 +3,7 @@
 
 use forwarder::io::PacketBuf;
 use forwarder::io::memory::HEADROOM;
+use tables::prefetch::prefetch;
 
 use crate::frames::{IMAGE, Image};
 use crate::random::Random;
@@ -74,6 +75,23 @@ impl PacketBuf for Slot {
     #[inline]
     fn truncate(&mut self, len: usize) {
         self.len = self.len.min(u16::try_from(len).unwrap_or(u16::MAX));
+    }
+
+    #[inline(always)]
+    fn replace_front(&mut self, old: usize, keep: usize, new: usize) -> Option<&mut [u8]> {
+        let start = (usize::from(self.start) + old).checked_sub(new)?;
+        if old + keep > usize::from(self.len) {
+            return None;
+        }
+        (self.start, self.len) = (u16::try_from(start).ok()?, u16::try_from(new + keep).ok()?);
+        Some(self.data_mut())
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        let start = usize::from(self.start);
+        prefetch(self.room.0.get(start));
+        prefetch(self.room.0.get(start.wrapping_sub(64)));
     }
 }
 
