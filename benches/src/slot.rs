@@ -16,9 +16,12 @@ const STRIDE: usize = 2048 + 64;
 #[repr(align(64))]
 struct Room([u8; STRIDE]);
 
-/// A frame in a buffer of an [`arena`]. What DPDK keeps in the buffer, and a device has just written when a worker gets it,
-/// is in the handle here: as near.
-pub struct Slot {
+/// A frame in a buffer of an [`arena`]: a pointer, as DPDK's are.
+pub struct Slot(&'static mut Header);
+
+/// What DPDK keeps in front of the buffer, and a device has just written when a worker gets the frame. It is apart from the
+/// buffer here, so that it is as near as it would be then when the buffer is far.
+struct Header {
     room: &'static mut Room,
     start: u16,
     len: u16,
@@ -27,71 +30,71 @@ pub struct Slot {
 /// So many buffers, in random order. They stay for good.
 pub fn arena(count: usize) -> Vec<Slot> {
     let rooms = Vec::leak(vec![Room([0; STRIDE]); count]);
-    let mut slots: Vec<_> = rooms.iter_mut().map(|room| Slot { room, start: 0, len: 0 }).collect();
-    Random::new(7).shuffle(&mut slots);
-    slots
+    let mut headers: Vec<_> = rooms.iter_mut().map(|room| Header { room, start: 0, len: 0 }).collect();
+    Random::new(7).shuffle(&mut headers);
+    Vec::leak(headers).iter_mut().map(Slot).collect()
 }
 
 impl Slot {
     /// Becomes the frame of `image`. Behind the headers it has the zeros that the buffer began with.
     #[inline]
     pub fn restore(&mut self, image: &Image) {
-        if let Some(room) = self.room.0.get_mut(HEADROOM..HEADROOM + IMAGE) {
+        if let Some(room) = self.0.room.0.get_mut(HEADROOM..HEADROOM + IMAGE) {
             room.copy_from_slice(&image.bytes);
         }
-        self.start = HEADROOM as u16;
-        self.len = image.len;
+        self.0.start = HEADROOM as u16;
+        self.0.len = image.len;
     }
 }
 
 impl PacketBuf for Slot {
     #[inline]
     fn data(&self) -> &[u8] {
-        let start = usize::from(self.start);
-        self.room.0.get(start..start + usize::from(self.len)).unwrap_or_default()
+        let start = usize::from(self.0.start);
+        self.0.room.0.get(start..start + usize::from(self.0.len)).unwrap_or_default()
     }
 
     #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
-        let start = usize::from(self.start);
-        self.room.0.get_mut(start..start + usize::from(self.len)).unwrap_or_default()
+        let start = usize::from(self.0.start);
+        self.0.room.0.get_mut(start..start + usize::from(self.0.len)).unwrap_or_default()
     }
 
     #[inline]
     fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         let len = u16::try_from(len).ok()?;
-        self.start = self.start.checked_sub(len)?;
-        self.len += len;
+        self.0.start = self.0.start.checked_sub(len)?;
+        self.0.len += len;
         Some(self.data_mut())
     }
 
     #[inline]
     fn trim_front(&mut self, len: usize) {
-        let len = u16::try_from(len).unwrap_or(u16::MAX).min(self.len);
-        self.start += len;
-        self.len -= len;
+        let len = u16::try_from(len).unwrap_or(u16::MAX).min(self.0.len);
+        self.0.start += len;
+        self.0.len -= len;
     }
 
     #[inline]
     fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(u16::try_from(len).unwrap_or(u16::MAX));
+        self.0.len = self.0.len.min(u16::try_from(len).unwrap_or(u16::MAX));
     }
 
     #[inline(always)]
     fn replace_front(&mut self, old: usize, keep: usize, new: usize) -> Option<&mut [u8]> {
-        let start = (usize::from(self.start) + old).checked_sub(new)?;
-        if old + keep > usize::from(self.len) {
+        let start = (usize::from(self.0.start) + old).checked_sub(new)?;
+        if old + keep > usize::from(self.0.len) {
             return None;
         }
-        (self.start, self.len) = (u16::try_from(start).ok()?, u16::try_from(new + keep).ok()?);
+        (self.0.start, self.0.len) = (u16::try_from(start).ok()?, u16::try_from(new + keep).ok()?);
         Some(self.data_mut())
     }
 
     #[inline(always)]
     fn prefetch(&self) {
-        let start = usize::from(self.start);
-        prefetch(self.room.0.get(start));
-        prefetch(self.room.0.get(start.wrapping_sub(64)));
+        let start = usize::from(self.0.start);
+        prefetch(self.0.room.0.get(start));
+        prefetch(self.0.room.0.get(start.wrapping_sub(64)));
     }
 }
 

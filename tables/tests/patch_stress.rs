@@ -52,7 +52,7 @@ fn read(mut reader: Reader<Table>, stop: &AtomicBool) -> u64 {
     while !stop.load(Relaxed) {
         let table = reader.current();
         let mut found = vec![Word::ABSENT; keys.len()];
-        table.address_burst(&keys, |key| *key, &mut found);
+        table.address_burst(&keys, |key| *key, |_| 0, &mut found);
         for found in found {
             let Some(plan) = found.plan() else { panic!("{found:?}: an address was lost") };
             let owners: Vec<Option<TargetId>> =

@@ -3,6 +3,7 @@
 //! of one packet overlap with those of the others; and the flow hashes, several side by side, while the last misses are on
 //! their way.
 
+use std::iter::Zip;
 use std::slice;
 
 use tables::prefetch::prefetch;
@@ -29,22 +30,15 @@ struct Family<const WORDS: usize> {
     /// What the table says of their destinations.
     words: Vec<Word>,
     hashes: Vec<u64>,
-    answers: Vec<Answer>,
+    routes: Vec<Route>,
 }
 
-/// Where a sound packet to a port goes, or what becomes of it instead.
+/// Where a sound packet goes whose port decides, or what becomes of it instead.
 pub(super) type Route = Result<Destination, NotForwarded>;
 
-/// What is known of a packet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
-    /// Its flow hash.
-    pub(super) flow: u64,
-    /// What the table says of its destination.
-    pub(super) word: Word,
-    /// Where it goes if its port decides.
-    pub(super) route: Route,
-}
+/// What was found out of the packets of one version, in their order: where each goes if its port decides, its flow hash, and
+/// what the table says of its destination.
+pub(super) type Answers<'a> = Zip<Zip<slice::Iter<'a, Route>, slice::Iter<'a, u64>>, slice::Iter<'a, Word>>;
 
 impl Lookup {
     /// Room for `burst` packets.
@@ -55,8 +49,8 @@ impl Lookup {
     /// Begins a burst.
     #[inline(always)]
     pub(super) fn clear(&mut self) {
-        self.v4.messages.clear();
-        self.v6.messages.clear();
+        self.v4.clear();
+        self.v6.clear();
     }
 
     /// Takes in a packet of any kind.
@@ -81,22 +75,27 @@ impl Lookup {
         self.v6.messages.push(message);
     }
 
-    /// Finds out all of what was taken in.
+    /// Finds out all of what was taken in, step by step for all packets. What a step reads was asked for by the one before: the
+    /// table's levels and port plans while flows are hashed, outer headers while the next packets are decided.
     #[inline(never)]
     pub(super) fn find(&mut self, state: &ForwardingState, flow_hash: &FlowHash) {
-        let Self { v4, v6 } = self;
-        v4.words.resize(v4.messages.len(), Word::ABSENT);
-        state.table.address_burst(&v4.messages, flow::destination_v4, &mut v4.words);
-        v4.find(state, flow_hash);
-        v6.words.resize(v6.messages.len(), Word::ABSENT);
-        state.table.address_burst6(&v6.messages, flow::destination_v6, &mut v6.words);
-        v6.find(state, flow_hash);
+        let (Self { v4, v6 }, table) = (self, &state.table);
+        if !v4.messages.is_empty() {
+            v4.words.resize(v4.messages.len(), Word::ABSENT);
+            table.address_burst(&v4.messages, flow::destination_v4, flow::port, &mut v4.words);
+        }
+        if !v6.messages.is_empty() {
+            v6.words.resize(v6.messages.len(), Word::ABSENT);
+            table.address_burst6(&v6.messages, flow::destination_v6, flow::port, &mut v6.words);
+        }
+        v4.decide(state, flow_hash);
+        v6.decide(state, flow_hash);
     }
 
-    /// The answers for IPv4 packets, and those for IPv6 packets, in their order.
+    /// The answers for IPv4 packets, and those for IPv6 packets.
     #[inline(always)]
-    pub(super) fn answers(&self) -> [slice::Iter<'_, Answer>; 2] {
-        [self.v4.answers.iter(), self.v6.answers.iter()]
+    pub(super) fn answers(&self) -> [Answers<'_>; 2] {
+        [self.v4.answers(), self.v6.answers()]
     }
 }
 
@@ -106,29 +105,33 @@ impl<const WORDS: usize> Family<WORDS> {
             messages: Vec::with_capacity(burst),
             words: Vec::with_capacity(burst),
             hashes: Vec::with_capacity(burst),
-            answers: Vec::with_capacity(burst),
+            routes: Vec::with_capacity(burst),
         }
     }
 
-    /// Finds out the rest, once the table has been asked for the addresses. What is read next is asked for first: port plans
-    /// come into the cache while flows are hashed, and outer headers until they are written.
     #[inline(always)]
-    fn find(&mut self, state: &ForwardingState, flow_hash: &FlowHash) {
-        for (word, message) in self.words.iter().zip(&self.messages) {
-            if let Some(plan) = word.plan() {
-                state.table.prefetch_port(plan, flow::port(message));
-            }
-        }
-        self.hashes.resize(self.messages.len(), 0);
-        flow_hash.siphash().hash_burst(&self.messages, &mut self.hashes);
-        self.answers.clear();
-        let all = self.words.iter().zip(&self.messages).zip(&self.hashes);
-        self.answers.extend(all.map(|((&word, message), &flow)| {
+    fn clear(&mut self) {
+        self.messages.clear();
+        self.words.clear();
+    }
+
+    #[inline(always)]
+    fn decide(&mut self, state: &ForwardingState, flow_hash: &FlowHash) {
+        let Self { messages, words, hashes, routes } = self;
+        hashes.resize(messages.len(), 0);
+        flow_hash.siphash().hash_burst(messages, hashes);
+        routes.clear();
+        routes.extend(words.iter().zip(messages).zip(hashes).map(|((word, message), flow)| {
             let route = route(&state.table, word.address(), Selector::Port(flow::port(message)));
             if let Ok(destination) = route {
-                prefetch(state.headers(destination, flow));
+                prefetch(state.headers(destination, *flow));
             }
-            Answer { flow, word, route }
+            route
         }));
+    }
+
+    #[inline(always)]
+    fn answers(&self) -> Answers<'_> {
+        self.routes.iter().zip(&self.hashes).zip(&self.words)
     }
 }

@@ -29,7 +29,6 @@ pub mod route;
 pub mod upper;
 mod work;
 
-use std::slice;
 use std::sync::Arc;
 
 use tables::table::Address;
@@ -43,7 +42,7 @@ use crate::wire::outer::OuterHeaders;
 use classify::Receiver;
 use flow::FlowHash;
 use fragments::{Fragments, Handed, Member};
-use lookup::{Answer, Lookup};
+use lookup::{Answers, Lookup, Route};
 use originate::Originator;
 use packet::{Addresses, NotForwarded, Packet};
 use plain::Plain;
@@ -218,37 +217,52 @@ impl Sender {
         fragments: &mut Fragments<B>,
         frames: &mut Vec<B>,
         burst: &Burst,
-        [mut v4, mut v6]: [slice::Iter<'_, Answer>; 2],
+        [mut v4, mut v6]: [Answers<'_>; 2],
     ) {
-        let Self { egress, marking, .. } = *self;
+        if v4.len() == frames.len() && burst.others.is_empty() {
+            // Most bursts: all alike, so that nothing is to be asked of each.
+            for (frame, (&plain, ((&route, &flow), _))) in frames.drain(..).zip(burst.plain.iter().zip(v4)) {
+                self.send_plain(work, route, plain, flow, frame);
+            }
+            return;
+        }
         let mut others = burst.others.iter();
-        for (mut frame, &plain) in frames.drain(..).zip(&burst.plain) {
-            if !plain.is_some() {
+        for (frame, &plain) in frames.drain(..).zip(&burst.plain) {
+            if plain.is_some() {
+                match if plain.is_v6 { v6.next() } else { v4.next() } {
+                    Some(((&route, &flow), _)) => self.send_plain(work, route, plain, flow, frame),
+                    None => work.drop(DropReason::Malformed, frame),
+                }
+            } else {
                 let answers = [&mut v4, &mut v6];
                 self.act_on_other(work, fragments, others.next(), answers, frame);
-                continue;
             }
-            let (route, flow) = match if plain.is_v6 { v6.next() } else { v4.next() } {
-                Some(answer) => (answer.route, answer.flow),
-                None => (Err(DropReason::Malformed.into()), 0),
-            };
-            let destination = match route {
-                Ok(destination) => destination,
-                Err(fate) => {
-                    work.refuse(fate, frame);
-                    continue;
+        }
+    }
+
+    /// Sends `frame`, which holds the packet `plain`, on its `route`; `flow` is its flow hash.
+    #[inline(always)]
+    fn send_plain<B: PacketBuf, A: Allocator<B>>(
+        &mut self,
+        work: &mut Work<'_, B, A>,
+        route: Route,
+        plain: Plain,
+        flow: u64,
+        mut frame: B,
+    ) {
+        let destination = match route {
+            Ok(destination) => destination,
+            Err(fate) => return work.refuse(fate, frame),
+        };
+        match (work.state.headers(destination, flow), self.egress) {
+            (Some(headers), Some((device, link))) if headers.fit(plain.len) => {
+                let traffic_class = self.marking.outer(plain.traffic_class);
+                match encap::encapsulate_plain(&mut frame, plain, &link, headers, traffic_class, flow) {
+                    Some(()) => work.transmit(device, frame),
+                    None => work.drop(DropReason::NoHeadroom, frame),
                 }
-            };
-            match (work.state.headers(destination, flow), &egress) {
-                (Some(headers), Some((device, link))) if headers.fit(plain.len) => {
-                    let traffic_class = marking.outer(plain.traffic_class);
-                    match encap::encapsulate_plain(&mut frame, plain, link, headers, traffic_class, flow) {
-                        Some(()) => work.transmit(*device, frame),
-                        None => work.drop(DropReason::NoHeadroom, frame),
-                    }
-                }
-                _ => self.send_misfit(work, destination, flow, frame),
             }
+            _ => self.send_misfit(work, destination, flow, frame),
         }
     }
 
@@ -259,7 +273,7 @@ impl Sender {
         work: &mut Work<'_, B, A>,
         fragments: &mut Fragments<B>,
         other: Option<&Result<Packet, NotForwarded>>,
-        [v4, v6]: [&mut slice::Iter<'_, Answer>; 2],
+        [v4, v6]: [&mut Answers<'_>; 2],
         frame: B,
     ) {
         let packet = match other {
@@ -271,7 +285,7 @@ impl Sender {
             Addresses::V4(..) => v4.next(),
             Addresses::V6(..) => v6.next(),
         };
-        let (word, flow) = answer.map(|answer| (answer.word, answer.flow)).unwrap_or_default();
+        let (word, flow) = answer.map(|((_, &flow), &word)| (word, flow)).unwrap_or_default();
         self.send(work, fragments, word.address(), packet, flow, frame);
     }
 

@@ -128,23 +128,47 @@ impl Table {
         .address()
     }
 
-    /// [`Self::address`] for a burst of IPv4 destinations, level by level with prefetch. `key` reads one in network byte
-    /// order. `found` gets one answer a destination, to be read by [`Word::address`]; the shorter of both slices counts.
+    /// [`Self::address`] for a burst of IPv4 destinations, level by level with prefetch. `address` reads one in network byte
+    /// order, and `port` the port that [`Self::port`] will be asked for next, which is prefetched too. `found` gets one
+    /// answer a destination, to be read by [`Word::address`]; the shorter of both slices counts.
     #[inline]
-    pub fn address_burst<K>(&self, destinations: &[K], key: impl Fn(&K) -> [u8; 4] + Copy, found: &mut [Word]) {
+    pub fn address_burst<K>(
+        &self,
+        destinations: &[K],
+        address: impl Fn(&K) -> [u8; 4] + Copy,
+        port: impl Fn(&K) -> u16,
+        found: &mut [Word],
+    ) {
         for (keys, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
-            self.trie.lookup_stage(keys, key, found);
+            self.trie.lookup_stage(keys, address, found);
+            self.prefetch_ports(keys, &port, found);
         }
     }
 
-    /// The same for IPv6 destinations, which `key` reads as numbers.
+    /// The same for IPv6 destinations, which `address` reads as numbers.
     #[inline]
-    pub fn address_burst6<K>(&self, destinations: &[K], key: impl Fn(&K) -> u128, found: &mut [Word]) {
+    pub fn address_burst6<K>(
+        &self,
+        destinations: &[K],
+        address: impl Fn(&K) -> u128,
+        port: impl Fn(&K) -> u16,
+        found: &mut [Word],
+    ) {
         for (destinations, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
             let mut keys = [0; STAGE];
-            keys.iter_mut().zip(destinations).for_each(|(place, destination)| *place = key(destination));
+            keys.iter_mut().zip(destinations).for_each(|(place, destination)| *place = address(destination));
             let keys = keys.get(..destinations.len()).unwrap_or_default();
             self.intervals.lookup_stage(keys, found);
+            self.prefetch_ports(destinations, &port, found);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_ports<K>(&self, keys: &[K], port: impl Fn(&K) -> u16, found: &[Word]) {
+        for (word, key) in found.iter().zip(keys) {
+            if let Some(plan) = word.plan() {
+                self.plans.prefetch_port(plan, port(key));
+            }
         }
     }
 
@@ -152,12 +176,6 @@ impl Table {
     #[inline(always)]
     pub fn port(&self, plan: PlanRef, port: u16) -> Option<TargetId> {
         self.plans.port(plan, port)
-    }
-
-    /// Asks the cache for what [`Self::port`] will read.
-    #[inline(always)]
-    pub fn prefetch_port(&self, plan: PlanRef, port: u16) {
-        self.plans.prefetch_port(plan, port);
     }
 
     /// Who gets protocols without ports of a sliced address.
