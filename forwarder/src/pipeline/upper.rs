@@ -54,32 +54,23 @@ impl Upper {
         }
     }
 
-    /// Of an IPv6 packet with `payload` behind its first header. Neighbour discovery is the kernel's, whoever it is for.
+    /// Of an IPv6 packet with `payload` behind its first header. Neighbour discovery in one piece is the kernel's, whoever it is
+    /// for; a fragment of it is one like any other, so that all of them meet the same.
     #[inline]
     pub fn of_ipv6(next_header: u8, payload: &[u8]) -> Result<Self, NotForwarded> {
         let (mut protocol, mut payload) = (next_header, payload);
-        let mut fragment = None;
         for _ in 0..MAX_EXTENSIONS {
             if !Extension::is_extension(protocol) {
                 break;
             }
             let Some(extension) = Extension::split(protocol, payload) else {
-                return Ok(Self::of_datagram(fragment, Self::without_ports(protocol, Selector::Cut)));
+                return Ok(Self::without_ports(protocol, Selector::Cut));
             };
             (protocol, payload) = (extension.next_header, extension.rest);
             if extension.is_fragment {
-                fragment = fragment.or(Some(protocol));
-            }
-            if extension.fragment_offset != 0 {
-                return Ok(Self::of_datagram(fragment, Self::without_ports(protocol, Selector::Cut)));
+                return Ok(Self::without_ports(protocol, Selector::Fragment));
             }
         }
-        Ok(Self::of_datagram(fragment, Self::of_ipv6_payload(protocol, payload)?))
-    }
-
-    /// Of what is behind IPv6 and the extension headers that could be walked.
-    #[inline]
-    fn of_ipv6_payload(protocol: u8, payload: &[u8]) -> Result<Self, NotForwarded> {
         if protocol::has_ports(protocol) {
             Ok(Self::with_ports(protocol, payload))
         } else if protocol == protocol::ICMPV6 {
@@ -97,12 +88,6 @@ impl Upper {
         } else {
             Ok(Self::without_ports(protocol, Selector::Portless))
         }
-    }
-
-    /// What `whole` shows if it is a piece of a datagram whose fragment header says `fragment`, and else itself.
-    #[inline]
-    fn of_datagram(fragment: Option<u8>, whole: Self) -> Self {
-        fragment.map_or(whole, |protocol| Self::without_ports(protocol, Selector::Fragment))
     }
 
     /// Whether a redirector at the owner can pass the packet on to the previous one: whole TCP or UDP.
@@ -183,12 +168,14 @@ mod tests {
         bytes[0] = protocol::ICMPV6;
         bytes[8..].copy_from_slice(&[135, 0, 0, 0]);
         bytes.extend([0; 4]);
-        assert_eq!(Upper::of_ipv6(protocol::FRAGMENT, &bytes), Err(NotForwarded::Kernel), "neighbour discovery");
+        let upper = Upper { protocol: protocol::ICMPV6, ports: None, selector: Selector::Fragment };
+        assert_eq!(Upper::of_ipv6(protocol::FRAGMENT, &bytes), Ok(upper), "neighbour discovery");
         bytes[3] = 9; // offset 8: these bytes are no header
-        assert_eq!(Upper::of_ipv6(protocol::FRAGMENT, &bytes).unwrap().selector, Selector::Fragment);
+        assert_eq!(Upper::of_ipv6(protocol::FRAGMENT, &bytes), Ok(upper));
+        bytes[3] = 0; // offset 0, no more fragments: a whole packet
+        assert_eq!(Upper::of_ipv6(protocol::FRAGMENT, &bytes), Err(NotForwarded::Kernel), "neighbour discovery");
         bytes[0] = protocol::TCP;
         bytes[8..12].copy_from_slice(&TCP_PAYLOAD);
-        bytes[3] = 0; // offset 0, no more fragments: a whole packet
         let upper = Upper::of_ipv6(protocol::FRAGMENT, &bytes).unwrap();
         assert_eq!(upper.selector, Selector::Port(4242));
     }

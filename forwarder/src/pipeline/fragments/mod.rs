@@ -194,6 +194,10 @@ fn follow<B: PacketBuf, A: Allocator<B>>(
             let flow = sender.flow_hash.of_packet(packet);
             sender.deliver(work, destination, packet, flow, frame).map_err(Into::into)
         }
+        Err(NotForwarded::Kernel) => {
+            work.refuse(packet.origin.not_ours(), frame);
+            Err(NotForwarded::Kernel)
+        }
         Err(fate) => {
             work.refuse(fate, frame);
             Err(fate)

@@ -15,7 +15,8 @@ use crate::wire::{self, fragment, ipv4, ipv6, protocol};
 /// What of an upper header must be in a first fragment: ports, and what tells an ICMP message's kind, are in these bytes.
 const UPPER_LEN: usize = 8;
 
-/// What a datagram needs to go to its owner.
+/// What a datagram needs to go to its owner. What is the kernel's is so from the wire only: who sent a fragment here is that
+/// fragment's own affair, and not the first one's.
 pub(super) type Fate = Result<Selector, NotForwarded>;
 
 /// A fragment of a packet to a sliced address.
@@ -116,7 +117,7 @@ fn select(packet: &Packet, bytes: &[u8]) -> Fate {
     let upper = excerpt.payload.first_chunk::<UPPER_LEN>().ok_or(DropReason::FragmentMalformed)?;
     match packet.addresses {
         _ if !excerpt.is_icmp() => Ok(Selector::Port(u16::from_be_bytes([upper[2], upper[3]]))),
-        Addresses::V6(..) if wire::icmp::v6::NEIGHBOUR_DISCOVERY.contains(&upper[0]) => Err(packet.origin.not_ours()),
+        Addresses::V6(..) if wire::icmp::v6::NEIGHBOUR_DISCOVERY.contains(&upper[0]) => Err(NotForwarded::Kernel),
         addresses => Ok(icmp::select(excerpt.payload, addresses.destination())?),
     }
 }
