@@ -26,7 +26,7 @@ use crate::wire::{checksum, protocol};
 pub(super) fn select(message: &[u8], destination: IpAddr) -> Result<Selector, DropReason> {
     match Message::read(message, destination).ok_or(DropReason::Malformed)? {
         Message::EchoReply(identifier) => Ok(Selector::Port(identifier)),
-        Message::Error(quote) => quote.map(|quote| quote.selector).ok_or(DropReason::IcmpUnroutable),
+        Message::Error(quote) => quote.and_then(|quote| quote.selector).ok_or(DropReason::IcmpUnroutable),
         Message::EchoRequest | Message::Other => Err(DropReason::IcmpUnwanted),
     }
 }

@@ -13,16 +13,18 @@ use crate::wire::{icmp, protocol};
 pub(super) struct Quote {
     /// The flow of the packets that come back: the quoted packet's, turned round.
     pub(super) flow: Flow,
-    /// What picks the owner: the quoted packet's source port, or an echo request's identifier.
-    pub(super) selector: Selector,
+    /// What picks the owner: the quoted packet's source port, or an echo request's identifier. None if the quoted packet did
+    /// not come from where the error went.
+    pub(super) selector: Option<Selector>,
 }
 
 impl Quote {
-    /// Reads what an error to `destination` quotes; `None` if it names no owner: it is no packet from there, or its ports are
-    /// not in it. A source that equals the destination is also of the same IP version.
+    /// Reads what an error to `destination` quotes; `None` if it names no flow: it is no packet of that IP version, or its
+    /// ports are not in it.
     pub(super) fn read(quote: &[u8], destination: IpAddr) -> Option<Self> {
         let excerpt = Excerpt::read(quote)?;
-        if excerpt.is_later_fragment || excerpt.addresses.source() != destination {
+        let source = excerpt.addresses.source();
+        if excerpt.is_later_fragment || source.is_ipv4() != destination.is_ipv4() {
             return None;
         }
         let ports = if protocol::has_ports(excerpt.protocol) {
@@ -45,7 +47,7 @@ impl Quote {
             None => Selector::Portless,
         };
         let flow = Flow { addresses: excerpt.addresses.turned_round(), protocol: excerpt.protocol, ports };
-        Some(Self { flow, selector })
+        Some(Self { flow, selector: (source == destination).then_some(selector) })
     }
 }
 
@@ -72,7 +74,7 @@ mod tests {
     #[test]
     fn a_packet_is_turned_round() {
         let quote = Quote::read(&packet(17, &[0x10, 0x92, 0, 53]), OWNER.into()).unwrap();
-        assert_eq!(quote.selector, Selector::Port(4242));
+        assert_eq!(quote.selector.unwrap(), Selector::Port(4242));
         let flow = Flow {
             addresses: Addresses::V4(CLIENT.into(), OWNER.into()),
             protocol: 17,
@@ -93,15 +95,16 @@ mod tests {
         ] {
             let packet = packet(protocol, &payload);
             for len in 0..=packet.len() {
-                let read = Quote::read(&packet[..len], OWNER.into()).map(|quote| quote.selector);
+                let read = Quote::read(&packet[..len], OWNER.into()).and_then(|quote| quote.selector);
                 assert_eq!(read, (len >= 24 + needed).then_some(selector), "{len} bytes of protocol {protocol}");
             }
         }
     }
 
     #[test]
-    fn only_the_owners_packets_count() {
-        assert!(Quote::read(&packet(17, &[0; 4]), CLIENT.into()).is_none());
+    fn only_the_owners_packets_pick_an_owner() {
+        let foreign = Quote::read(&packet(17, &[0, 53, 0, 54]), CLIENT.into()).unwrap();
+        assert_eq!((foreign.selector, foreign.flow.ports), (None, Some([0, 54, 0, 53])), "a flow it has");
         assert!(Quote::read(&packet(17, &[0; 4]), "::ffff:198.51.100.1".parse().unwrap()).is_none());
     }
 
