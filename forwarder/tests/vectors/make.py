@@ -9,7 +9,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from generator import headers, icmp, mtu, owners, peers
+from generator import headers, icmp, mtu, neighbours, owners, peers
 
 for subject in (
     owners.ports,
@@ -26,6 +26,7 @@ for subject in (
     peers.accepted,
     peers.refused,
     peers.inside,
+    neighbours.fragments,
     icmp.replies,
     icmp.requests,
     icmp.errors4,
