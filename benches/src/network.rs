@@ -35,5 +35,6 @@ pub fn settings(mac: MacAddr) -> Settings {
         icmp: Icmp { echo: Echo::Answer, rate: 1000, source4: None, source6: None },
         devices: vec![device],
         fragments: FragmentLimits::default(),
+        unknown_next_hop: None,
     }
 }

@@ -133,10 +133,8 @@ fn for_replay(mut settings: Settings) -> Result<Settings, Error> {
     for device in &mut settings.devices {
         device.kernel_path = true;
     }
-    if settings.egress().is_none() {
-        settings.devices.first_mut().ok_or(Error::NoDevice)?.next_hop = Some(MacAddr::default());
-    }
-    Ok(settings)
+    settings.unknown_next_hop = Some(MacAddr::default());
+    if settings.devices.is_empty() { Err(Error::NoDevice) } else { Ok(settings) }
 }
 
 type FileIo = CaptureIo<BufReader<File>, BufWriter<File>>;

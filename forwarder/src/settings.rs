@@ -21,6 +21,8 @@ pub struct Settings {
     pub devices: Vec<Device>,
     /// How much is remembered of fragments.
     pub fragments: FragmentLimits,
+    /// Where frames go from a device whose next hop is not known: nowhere, or in a replay to the zero MAC.
+    pub unknown_next_hop: Option<MacAddr>,
 }
 
 impl Settings {
@@ -29,11 +31,17 @@ impl Settings {
         self.devices.get(usize::from(index.0))
     }
 
-    /// The device that forwarded packets leave by, the first one with a next hop, and that next hop.
+    /// The device that forwarded packets leave by, the first one with a next hop of its own, and that next hop.
     pub fn egress(&self) -> Option<(DeviceIndex, &Device, MacAddr)> {
-        (0..=u8::MAX)
+        let known = (0..=u8::MAX)
             .zip(&self.devices)
-            .find_map(|(index, device)| device.next_hop.map(|next_hop| (DeviceIndex(index), device, next_hop)))
+            .find_map(|(index, device)| device.next_hop.map(|next_hop| (DeviceIndex(index), device, next_hop)));
+        known.or_else(|| Some((DeviceIndex(0), self.devices.first()?, self.unknown_next_hop?)))
+    }
+
+    /// The next hop of what leaves by `device` but for the answer to who sent a frame.
+    pub fn next_hop(&self, device: &Device) -> Option<MacAddr> {
+        device.next_hop.or(self.unknown_next_hop)
     }
 }
 
@@ -149,4 +157,30 @@ pub struct Device {
     pub kernel_path: bool,
     /// Whether GUE from peers may arrive here.
     pub gue: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::io::DeviceIndex;
+    use crate::testing;
+    use crate::wire::MacAddr;
+
+    #[test]
+    fn a_replay_sends_to_the_zero_mac_where_no_next_hop_is_known() {
+        let (hop, zero) = (MacAddr([2, 0, 0, 0, 0, 2]), MacAddr::default());
+        let mut settings = testing::settings();
+        let device = settings.devices.remove(0);
+        settings.devices = vec![device.clone(), device];
+        for device in &mut settings.devices {
+            device.next_hop = None;
+        }
+        let egress = |settings: &super::Settings| settings.egress().map(|(index, _, hop)| (index, hop));
+        assert_eq!(egress(&settings), None, "a daemon");
+        settings.unknown_next_hop = Some(zero);
+        assert_eq!(egress(&settings), Some((DeviceIndex(0), zero)), "by the first device if none knows");
+        settings.devices[1].next_hop = Some(hop);
+        assert_eq!(egress(&settings), Some((DeviceIndex(1), hop)), "by the first that knows one");
+        assert_eq!(settings.next_hop(&settings.devices[0]), Some(zero));
+        assert_eq!(settings.next_hop(&settings.devices[1]), Some(hop));
+    }
 }

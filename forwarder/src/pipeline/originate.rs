@@ -64,7 +64,7 @@ impl Originator {
         frame: &mut B,
     ) -> Result<(), DropReason> {
         let device = self.settings.device(work.arrival.device).ok_or(DropReason::NextHopUnresolved)?;
-        let link = link_back(device, packet, frame.data()).ok_or(DropReason::NextHopUnresolved)?;
+        let link = link_back(&self.settings, device, packet, frame.data()).ok_or(DropReason::NextHopUnresolved)?;
         let request = packet.bytes(frame.data()).and_then(Excerpt::read).ok_or(DropReason::Malformed)?;
         let len = request.payload.len();
         let (addresses, traffic_class) = (packet.addresses.turned_round(), packet.traffic_class & !ECN);
@@ -115,7 +115,7 @@ impl Originator {
         frame: &mut B,
     ) -> Option<()> {
         let device = self.settings.device(work.arrival.device)?;
-        let link = link_back(device, packet, frame.data())?;
+        let link = link_back(&self.settings, device, packet, frame.data())?;
         if !self.errors.take(work.arrival.now) {
             return None;
         }
@@ -178,11 +178,11 @@ fn header_len(addresses: Addresses) -> usize {
 
 /// The link header of what goes back to the sender of `packet`, which `frame` brought to `device`: to the frame's sender, in
 /// the frame's tags. What a peer passed on came from elsewhere: the answer goes to the device's next hop.
-fn link_back(device: &Device, packet: &Packet, frame: &[u8]) -> Option<ethernet::Owned> {
+fn link_back(settings: &Settings, device: &Device, packet: &Packet, frame: &[u8]) -> Option<ethernet::Owned> {
     match packet.origin {
         Origin::Wire => ethernet::Owned::answer(frame.get(..usize::from(packet.offset))?, device.mac),
         Origin::Peer { .. } => {
-            let template = ethernet::Template::new(device.next_hop?, device.mac, device.vlan);
+            let template = ethernet::Template::new(settings.next_hop(device)?, device.mac, device.vlan);
             ethernet::Owned::new(&template, packet.addresses.ethertype())
         }
     }

@@ -153,6 +153,7 @@ impl Config {
             icmp: self.icmp.clone(),
             devices: self.devices.iter().enumerate().map(device).collect(),
             fragments: self.fragments,
+            unknown_next_hop: None,
         }
     }
 
