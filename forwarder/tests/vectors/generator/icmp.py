@@ -358,7 +358,7 @@ def errors_elsewhere():
                 ("checksum", error(address, question, wrong_checksum=True)),
                 ("no-quote", error(address, b"")),
                 ("quote-cut", error(address, question.bytes[: length - 5])),
-                ("foreign-quote", error(address, sent(SLICED4 if question.is_v4 else SLICED6, 2048).bytes)),
+                ("foreign-quote", error(address, sent(SLICED4 if question.is_v4 else SLICED6, 2048))),
                 ("timestamp", message(address, 13 if question.is_v4 else 200)),
             ):
                 v.sends(f"{name}-to-{address}", "not ours to judge", inner, send(inner))
