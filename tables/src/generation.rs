@@ -147,27 +147,31 @@ impl<T: Send + Sync> Publisher<T> {
     /// A reader counts as seen from its next [`Reader::current`] on, so one that never looked is late.
     pub fn wait(&mut self, epoch: Epoch, timeout: Duration) -> Result<(), Late> {
         let start = Instant::now();
-        let mut polls = 0;
         loop {
-            let late = self.late(epoch);
-            if late.is_empty() || start.elapsed() >= timeout {
+            let waited = start.elapsed();
+            if self.passed() >= epoch || waited >= timeout {
+                let late = self.late(epoch);
                 self.collect();
                 return if late.is_empty() { Ok(()) } else { Err(Late(late)) };
             }
-            pause(polls);
-            polls = polls.saturating_add(1);
+            pause(waited);
         }
     }
 
     /// Frees what nobody can see any more, without waiting; returns how many old values remain.
     pub fn collect(&mut self) -> usize {
-        let passed = self.slots.iter().map(|slot| slot.load(Ordering::Acquire)).min().unwrap_or(GONE);
+        let passed = self.passed();
         let mut retired = self.shared.retired();
         let free: Vec<_> = retired.extract_if(.., |old| old.since <= passed).collect();
         let remain = retired.len();
         drop(retired);
         drop(free); // the destructors run here, and may take their time
         remain
+    }
+
+    /// The newest epoch that no reader is before.
+    fn passed(&self) -> Epoch {
+        self.slots.iter().map(|slot| slot.load(Ordering::Acquire)).min().unwrap_or(GONE)
     }
 
     /// The readers whose slot is before `epoch`.
@@ -233,21 +237,23 @@ impl<T> fmt::Debug for Reader<T> {
     }
 }
 
-/// Between two polls: yields at first, then sleeps longer and longer.
+/// Between two polls: yields at first, then sleeps, but never for long against what it has waited already.
 #[cfg(not(loom))]
-fn pause(polls: u32) {
+fn pause(waited: Duration) {
     /// A busy reader passes within a burst, some microseconds.
-    const EAGER_POLLS: u32 = 32;
+    const EAGER: Duration = Duration::from_micros(50);
+    const SHORTEST_SLEEP: Duration = Duration::from_micros(10);
     const LONGEST_SLEEP: Duration = Duration::from_millis(1);
-    match polls.checked_sub(EAGER_POLLS) {
-        None => std::thread::yield_now(),
-        Some(slept) => std::thread::sleep(LONGEST_SLEEP.min(Duration::from_micros(10) * (1 << slept.min(10)))),
+    if waited < EAGER {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep((waited / 8).clamp(SHORTEST_SLEEP, LONGEST_SLEEP));
     }
 }
 
 /// Between two polls: the other threads' turn.
 #[cfg(loom)]
-fn pause(_polls: u32) {
+fn pause(_waited: Duration) {
     loom::thread::yield_now();
 }
 

@@ -93,6 +93,12 @@ impl Compiler {
         }
     }
 
+    /// The caller has put the source back after a patch that went well here, and no one may see the table. It is as if that
+    /// patch had failed: the next one compiles anew.
+    pub fn distrust(&mut self) {
+        self.torn = true;
+    }
+
     fn anew(&mut self, source: &Source) -> Result<(Table, Reclaim), Faults> {
         let (compiler, table) = Self::new(source, &self.viewpoint)?;
         // Nothing is shared with earlier tables, so nothing of theirs is left behind.

@@ -117,6 +117,21 @@ fn check_changes(before: &Source, after: &Source, changes: &Changes) -> TestCase
     Ok(())
 }
 
+/// A patch that touches entries only can be taken back, and then applied again.
+fn check_put_back(source: &Source, text: &str) -> TestCaseResult {
+    let patch = Patch::from_slice(text.as_bytes()).unwrap();
+    let Some(before) = source.before(&patch) else { return Ok(()) };
+    let mut other = source.clone();
+    let changes = other.apply(&patch).unwrap();
+    let after = other.digest();
+    other.put_back(before);
+    prop_assert_eq!(other.digest(), source.digest());
+    check_integrity(&other)?;
+    prop_assert_eq!(other.apply(&patch).unwrap().prefixes, changes.prefixes);
+    prop_assert_eq!(other.digest(), after);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -141,6 +156,7 @@ proptest! {
                     prop_assert_eq!(source.digest(), wanted.digest(), "{}\n{}", document, text);
                     check_changes(&before, &source, &changes)?;
                     check_integrity(&source)?;
+                    check_put_back(&before, &text)?;
                     let mut other = before.clone();
                     apply(&mut other, &random::reverse(&patch)).unwrap();
                     prop_assert_eq!(other.digest(), source.digest(), "in another order: {}\n{}", document, text);

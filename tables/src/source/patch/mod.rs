@@ -6,6 +6,7 @@
 //! whether the changed table would be a right one, `stage` writes down what is to be done, and only then `commit` does
 //! it, which can't fail.
 
+mod before;
 mod commit;
 mod conflicts;
 mod consequences;
@@ -16,6 +17,7 @@ mod renumber;
 mod resolve;
 mod stage;
 
+pub use self::before::Before;
 use super::draft::{EgressDraft, Names, Ranks};
 use super::parse::parse_patch;
 use super::parse::patch::{PatchRanks, Removed};
@@ -63,6 +65,13 @@ pub struct Changes {
     pub renumbered: bool,
     /// Plans that no entry uses any more. Their ids are given to other plans by later patches, not by this one.
     pub freed_plans: Vec<PlanId>,
+}
+
+impl Changes {
+    /// Whether the source means what it meant before.
+    pub fn is_empty(&self) -> bool {
+        self.prefixes.is_empty() && !self.directory
+    }
 }
 
 impl Patch {
