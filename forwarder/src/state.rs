@@ -2,9 +2,10 @@
 //! What a worker forwards by: one immutable generation of the table with the outer headers made for it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tables::source::Source;
-use tables::table::{Remote, RemoteId, Target, TargetId, Viewpoint};
+use tables::table::{Compiler, Remote, RemoteId, Target, TargetId, Viewpoint};
 use tables::{Fault, Faults, Table};
 
 use crate::settings::{Settings, Underlay};
@@ -29,20 +30,50 @@ pub struct ForwardingState {
     /// The compiled table.
     pub table: Table,
     /// Toward each server, by `TargetId`.
-    servers: Box<[OuterHeaders]>,
+    servers: Arc<[OuterHeaders]>,
     /// Toward each usable forwarder of each data centre, by `RemoteId`.
-    datacenters: Box<[Box<[OuterHeaders]>]>,
+    datacenters: Arc<[Box<[OuterHeaders]>]>,
 }
 
 impl ForwardingState {
     /// Compiles `source` and prepares the header of every target.
     pub fn build(source: &Source, generation: u64, viewpoint: &Viewpoint, settings: &Settings) -> Result<Self, Faults> {
-        let table = Table::compile(source, viewpoint)?;
+        Self::first(source, generation, viewpoint, settings).map(|(_, state)| state)
+    }
+
+    /// The same, with what makes the tables that follow by patches.
+    pub fn first(
+        source: &Source,
+        generation: u64,
+        viewpoint: &Viewpoint,
+        settings: &Settings,
+    ) -> Result<(Compiler, Self), Faults> {
+        let (compiler, table) = Compiler::new(source, viewpoint)?;
         let maker = HeaderMaker::new(settings, generation);
-        let servers = table.targets().iter().map(|target| maker.server(target)).collect::<Result<_, _>>();
-        let datacenters = table.remotes().iter().map(|remote| maker.datacenter(remote)).collect::<Result<_, _>>();
-        let (servers, datacenters) = (servers.map_err(only)?, datacenters.map_err(only)?);
-        Ok(Self { generation, revision: 0, table, servers, datacenters })
+        let servers = maker.servers(table.targets().iter()).collect::<Result<_, _>>().map_err(only)?;
+        let datacenters = maker.datacenters(table.remotes()).map_err(only)?;
+        Ok((compiler, Self { generation, revision: 0, table, servers, datacenters }))
+    }
+
+    /// The state after one more patch, which led to `table`. Headers are made for what this state has none for.
+    pub fn after(&self, table: Table, settings: &Settings) -> Result<Self, Faults> {
+        let maker = HeaderMaker::new(settings, self.generation);
+        let (old, new) = (self.table.targets(), table.targets());
+        let servers = if !new.continues(old) {
+            maker.servers(new.iter()).collect::<Result<_, _>>().map_err(only)?
+        } else if new.len() == old.len() {
+            Arc::clone(&self.servers)
+        } else {
+            let known = self.servers.iter().copied().map(Ok);
+            known.chain(maker.servers(new.iter().skip(old.len()))).collect::<Result<_, _>>().map_err(only)?
+        };
+        // The old table lives, so an address that is the same is that of the same list.
+        let datacenters = if std::ptr::eq(table.remotes(), self.table.remotes()) {
+            Arc::clone(&self.datacenters)
+        } else {
+            maker.datacenters(table.remotes()).map_err(only)?
+        };
+        Ok(Self { generation: self.generation, revision: self.revision + 1, table, servers, datacenters })
     }
 
     /// The headers toward a destination; of a data centre's forwarders toward that one which the flow hash `flow` chooses.
@@ -74,6 +105,17 @@ impl<'a> HeaderMaker<'a> {
     fn new(settings: &'a Settings, generation: u64) -> Self {
         let mtu = settings.egress().map_or(u16::MAX, |(_, device, _)| device.mtu);
         Self { underlay: &settings.underlay, generation, mtu }
+    }
+
+    fn servers<'b>(
+        &self,
+        targets: impl Iterator<Item = &'b Target>,
+    ) -> impl Iterator<Item = Result<OuterHeaders, Fault>> {
+        targets.map(|target| self.server(target))
+    }
+
+    fn datacenters(&self, remotes: &[Remote]) -> Result<Arc<[Box<[OuterHeaders]>]>, Fault> {
+        remotes.iter().map(|remote| self.datacenter(remote)).collect()
     }
 
     fn server(&self, target: &Target) -> Result<OuterHeaders, Fault> {

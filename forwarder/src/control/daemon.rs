@@ -9,19 +9,18 @@ use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tables::{Faults, Source};
+use tables::Faults;
 
 use super::affinity::{ControlCores, Cores, NoCore};
 use super::config::Config;
 use super::forwarder::Forwarder;
-use super::generations::{FIRST_GENERATION, summary};
+use super::generations::{FIRST_GENERATION, Loaded, summary};
 use super::load::Document;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};
 use super::workers::{WorkerError, Workers};
 use crate::counters;
 use crate::io::{DeviceIndex, PacketIo};
-use crate::state::ForwardingState;
 use crate::wire::MacAddr;
 
 /// Where frames come from and go to: DPDK, or memory in tests. Dropped when all workers have ended.
@@ -114,7 +113,7 @@ impl Stopper {
 
 /// Checks configuration and table, and starts nothing. What is fine in a line, or every fault in one.
 pub fn check(config: &Config) -> Result<String, Vec<String>> {
-    let (source, state) = load(config).map_err(|faults| list(&config.table, &faults))?;
+    let Loaded { source, state, .. } = load(config).map_err(|faults| list(&config.table, &faults))?;
     let generation = source.generation().map_or_else(|| "no generation".to_owned(), |g| format!("generation {g}"));
     Ok(format!(
         "OK: {} and {} ({generation}, {} prefixes, {} servers, {} targets for {})",
@@ -129,11 +128,10 @@ pub fn check(config: &Config) -> Result<String, Vec<String>> {
 
 /// Loads the configured table. What is made of it needs nothing from the devices, so a table that does not suit this
 /// forwarder is refused before any device is touched.
-fn load(config: &Config) -> Result<(Source, ForwardingState), Faults> {
+fn load(config: &Config) -> Result<Loaded, Faults> {
     let source = Document::File(&config.table).read()?;
     let generation = source.generation().unwrap_or(FIRST_GENERATION);
-    let state = ForwardingState::build(&source, generation, &config.viewpoint(), &config.settings(&[]))?;
-    Ok((source, state))
+    Loaded::new(source, generation, &config.viewpoint(), &config.settings(&[]))
 }
 
 /// Runs a daemon until a signal or a failure ends it.
@@ -159,8 +157,7 @@ impl<B: Backend> Daemon<B> {
         config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         let cores = Cores::enumerate();
         cores.check(&config.workers.cores)?;
-        let (source, state) =
-            load(&config).map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
+        let loaded = load(&config).map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
         let socket = ControlSocket::bind(&config.control.socket)?;
 
         let backend = start(&config).map_err(|error| DaemonError::Backend(error.to_string()));
@@ -169,7 +166,7 @@ impl<B: Backend> Daemon<B> {
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
         let settings = Arc::new(config.settings(&macs));
         let control_cores = cores.besides(&config.workers.cores);
-        let (forwarder, readers) = Forwarder::new(config.clone(), settings, source, state);
+        let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded);
 
         let forwarder = Arc::new(forwarder);
         let (stop, events) = channel();

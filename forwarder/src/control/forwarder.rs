@@ -4,26 +4,24 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-use hdrhistogram::Histogram;
-use tables::{Reader, Source};
+use tables::Reader;
 
 use super::config::{Config, Device};
-use super::generations::{Generations, Options, ReloadError, Reloaded, lock};
-use super::load::Document;
+use super::generations::{Generations, Loaded, Options, PatchError, Patched, ReloadError, Reloaded, lock};
+use super::history::History;
+use super::load::{Document, PatchDocument};
 use super::peer::Peer;
-use super::report::{
-    self, DeviceStatus, ReloadStatus, Stats, Status, SwapTimes, TableStatus, WorkerStats, WorkerStatus,
-};
+use super::report::{self, DeviceStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus};
 use crate::counters;
 use crate::explain::{self, Explanation, Query, QueryError};
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 use crate::worker::Shared;
 
-/// Significant digits of the times in [`Forwarder::status`].
-const SWAP_DIGITS: u8 = 3;
+/// What a change came by if it came in a message.
+const SOCKET: &str = "the socket";
 
 /// What control knows of a forwarder, and its grip on it.
 pub struct Forwarder {
@@ -33,33 +31,15 @@ pub struct Forwarder {
     workers: Vec<Arc<Shared>>,
     started: Instant,
     stopping: AtomicBool,
-    last_reload: Mutex<Option<LastReload>>,
-    /// How long each swap took until the last worker was seen on the new table, in microseconds.
-    swaps: Mutex<Histogram<u64>>,
-}
-
-/// The newest attempt to reload, dry runs excepted.
-struct LastReload {
-    at: SystemTime,
-    by: Peer,
-    from: String,
-    generation: u64,
-    error: Option<String>,
+    history: Mutex<History>,
 }
 
 impl Forwarder {
-    /// A forwarder whose workers will forward by `state`, which was made of `source`; a reader for each of them comes
-    /// with it.
-    pub fn new(
-        config: Config,
-        settings: Arc<Settings>,
-        source: Source,
-        state: ForwardingState,
-    ) -> (Self, Vec<Reader<ForwardingState>>) {
+    /// A forwarder whose workers will forward by what was `loaded`; a reader for each of them comes with it.
+    pub fn new(config: Config, settings: Arc<Settings>, loaded: Loaded) -> (Self, Vec<Reader<ForwardingState>>) {
         let workers = config.workers.cores.len();
         let viewpoint = config.viewpoint();
-        let Ok(swaps) = Histogram::new(SWAP_DIGITS) else { unreachable!("histograms keep up to five digits") };
-        let (generations, readers) = Generations::new(source, state, viewpoint, Arc::clone(&settings), workers);
+        let (generations, readers) = Generations::new(loaded, viewpoint, Arc::clone(&settings), workers);
         let forwarder = Self {
             config,
             settings,
@@ -67,8 +47,7 @@ impl Forwarder {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
-            last_reload: Mutex::default(),
-            swaps: Mutex::new(swaps),
+            history: Mutex::default(),
         };
         (forwarder, readers)
     }
@@ -105,27 +84,43 @@ impl Forwarder {
     pub fn reload(&self, peer: Peer, document: Document<'_>, options: Options) -> Result<Reloaded, ReloadError> {
         let from = match document {
             Document::File(path) => path.display().to_string(),
-            Document::Text(_) => "the socket".to_owned(),
+            Document::Text(_) => SOCKET.to_owned(),
         };
         let result = self.generations.reload(document, options);
         let Options { dry_run, force } = options;
         match &result {
-            Ok(Reloaded { previous, generation, changed, forced, parse, build, swap }) => tracing::info!(
-                %peer, from, dry_run, force, forced, changed, previous, generation, ?parse, ?build, ?swap, "reload"
-            ),
+            Ok(Reloaded { previous, generation, changed, forced, discarded_patches, parse, build, swap }) => {
+                tracing::info!(
+                    %peer, from, dry_run, force, forced, changed, previous, generation, discarded_patches, ?parse, ?build, ?swap,
+                    "reload"
+                )
+            }
             Err(error) => tracing::warn!(%peer, from, dry_run, force, "reload failed: {error}"),
         }
-        if let (false, Ok(Reloaded { changed: true, swap, .. })) = (dry_run, &result) {
-            lock(&self.swaps).saturating_record(report::micros(*swap));
+        if !dry_run {
+            lock(&self.history).reloaded(peer, from, &result, &self.generations.running());
+        }
+        result
+    }
+
+    /// Applies a patch, on behalf of `peer`. There may be a thousand a second, so the log has only those that go wrong
+    /// unless it is asked for more; `status` has their number and the last one.
+    pub fn patch(&self, peer: Peer, document: PatchDocument<'_>, dry_run: bool) -> Result<Patched, PatchError> {
+        let from = match document {
+            PatchDocument::File(path) => path.display().to_string(),
+            PatchDocument::Text(_) => SOCKET.to_owned(),
+        };
+        let result = self.generations.patch(document, dry_run);
+        match &result {
+            Ok(Patched { generation, revision, changed, prefixes, parse, build, swap }) => tracing::debug!(
+                %peer, from, dry_run, changed, generation, revision, prefixes, ?parse, ?build, ?swap, "patch"
+            ),
+            // Whoever patches by a base reckons with others who do.
+            Err(error @ PatchError::WrongBase { .. }) => tracing::debug!(%peer, from, dry_run, "patch: {error}"),
+            Err(error) => tracing::warn!(%peer, from, dry_run, "patch failed: {error}"),
         }
         if !dry_run {
-            *lock(&self.last_reload) = Some(LastReload {
-                at: SystemTime::now(),
-                by: peer,
-                from,
-                generation: self.generations.running().generation,
-                error: result.as_ref().err().map(ReloadError::to_string),
-            });
+            lock(&self.history).patched(peer, from, &result, &self.generations.running());
         }
         result
     }
@@ -138,8 +133,9 @@ impl Forwarder {
     /// Where a packet would go.
     pub fn explain(&self, query: Query) -> Result<Explanation, QueryError> {
         let own = &self.settings.underlay;
-        let prefix = self.generations.prefix_around(query.address);
-        self.generations.look(|state| explain::explain(&state.table, prefix, state.generation, own, query))
+        let explain =
+            |state: &ForwardingState, prefix| explain::explain(&state.table, prefix, state.generation, own, query);
+        self.generations.look_at(query.address, explain)
     }
 
     /// What runs.
@@ -148,6 +144,7 @@ impl Forwarder {
         let stopping = self.stopping.load(Ordering::Relaxed);
         let cores = self.config.workers.cores.iter().enumerate();
         let devices = self.config.devices.iter().zip(&self.settings.devices);
+        let history = lock(&self.history);
         Status {
             state: if stopping { "stopping" } else { "forwarding" }.to_owned(),
             generation: running.generation,
@@ -165,12 +162,13 @@ impl Forwarder {
                 prefixes: running.prefixes,
                 targets: running.targets,
                 remotes: running.remotes,
-                bytes: running.bytes,
+                bytes: self.generations.look(|state| state.table.size()),
             },
             workers: cores.map(|(worker, &core)| WorkerStatus { worker, core }).collect(),
             devices: devices.map(device).collect(),
-            last_reload: lock(&self.last_reload).as_ref().map(last_reload),
-            swap_us: swap_times(&lock(&self.swaps)),
+            last_reload: history.last_reload(),
+            patches: history.patches(),
+            swap_us: history.swap_times(),
         }
     }
 
@@ -205,21 +203,5 @@ fn device((config, settings): (&Device, &crate::settings::Device)) -> DeviceStat
         mtu: config.mtu,
         next_hop_mac: config.next_hop.map(|mac| mac.to_string()),
         gue: config.gue,
-    }
-}
-
-fn swap_times(swaps: &Histogram<u64>) -> SwapTimes {
-    let at = |quantile| swaps.value_at_quantile(quantile);
-    SwapTimes { count: swaps.len(), p50: at(0.5), p99: at(0.99), max: swaps.max() }
-}
-
-fn last_reload(last: &LastReload) -> ReloadStatus {
-    ReloadStatus {
-        at: report::timestamp(last.at),
-        by: last.by.to_string(),
-        from: last.from.clone(),
-        generation: last.generation,
-        ok: last.error.is_none(),
-        error: last.error.clone(),
     }
 }

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads table documents from files and from the socket.
+//! Reads table documents and patches from files and from the socket.
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Error, ErrorKind};
+use std::io::{BufReader, Error, ErrorKind, Read};
 use std::path::Path;
 
+use tables::patch::Patch;
 use tables::{Fault, Faults, Source};
 
 /// Large reads: a table may have hundreds of megabytes.
 const BUFFER: usize = 1 << 20;
+
+/// Longest patch, and longest document on the socket (contract section 4), in bytes.
+pub const DOCUMENT_MAX: usize = 64 << 20;
 
 /// Where a table document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +32,7 @@ impl Document<'_> {
             Self::Text(json) => Source::from_slice(json.as_bytes()),
             Self::File(path) => match open(path) {
                 Ok(file) => Source::from_reader(BufReader::with_capacity(BUFFER, file)),
-                Err(error) => {
-                    Err(Faults(vec![Fault { path: String::new(), message: format!("cannot be read: {error}") }]))
-                }
+                Err(error) => Err(unreadable(&error)),
             },
         }
     }
@@ -44,6 +46,54 @@ impl fmt::Display for Document<'_> {
             Self::Text(_) => f.write_str("the table"),
         }
     }
+}
+
+/// Where a patch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatchDocument<'a> {
+    /// In this file.
+    File(&'a Path),
+    /// Here, as text.
+    Text(String),
+}
+
+impl PatchDocument<'_> {
+    /// Reads the patch, which is all in memory then: a longer one should be a table.
+    pub fn read(&self) -> Result<Patch, Faults> {
+        match self {
+            Self::Text(json) => Patch::from_slice(json.as_bytes()),
+            Self::File(path) => {
+                let mut json = Vec::new();
+                let read = open(path).and_then(|file| file.take(DOCUMENT_MAX as u64 + 1).read_to_end(&mut json));
+                match read {
+                    Err(error) => Err(unreadable(&error)),
+                    Ok(_) if json.len() > DOCUMENT_MAX => Err(whole(format!(
+                        "has more than {DOCUMENT_MAX} bytes; make several patches of it, or reload the table"
+                    ))),
+                    Ok(_) => Patch::from_slice(&json),
+                }
+            }
+        }
+    }
+}
+
+/// For the beginning of a sentence.
+impl fmt::Display for PatchDocument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the patch {}", path.display()),
+            Self::Text(_) => f.write_str("the patch"),
+        }
+    }
+}
+
+fn unreadable(error: &Error) -> Faults {
+    whole(format!("cannot be read: {error}"))
+}
+
+/// A fault of the whole document.
+fn whole(message: String) -> Faults {
+    Faults(vec![Fault { path: String::new(), message }])
 }
 
 /// Opens a regular file. Opening a pipe would wait for a writer, and reading a terminal for a user.

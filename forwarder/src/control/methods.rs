@@ -8,17 +8,18 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::forwarder::Forwarder;
-use super::generations::{Options, ReloadError};
-use super::load::Document;
+use super::generations::{Options, PatchError, ReloadError};
+pub use super::load::DOCUMENT_MAX;
+use super::load::{Document, PatchDocument};
 use super::params::{self, Named};
 use super::peer::Peer;
-use super::report::{self, ReloadReport};
+use super::report::{self, PatchReport, ReloadReport};
 use super::rpc::{self, Params, RpcError};
 use crate::explain::{Protocol, Query};
 use crate::wire::protocol;
 
-/// Longest document on the socket (contract section 4), in bytes.
-pub const DOCUMENT_MAX: usize = 64 << 20;
+/// The members of a patch.
+const PATCH: [&str; 4] = ["base", "set", "remove", "ports"];
 
 /// Calls `method` for `peer`, who may change what runs or not.
 pub fn call(
@@ -33,7 +34,8 @@ pub fn call(
         "stats" => Named::read(params, method, &[]).and_then(|_| to_json(forwarder.stats())),
         "explain" => explain(forwarder, params),
         "reload" if may_change => reload(forwarder, peer, params),
-        "reload" => {
+        "patch" if may_change => patch(forwarder, peer, params),
+        "reload" | "patch" => {
             tracing::warn!(%peer, method, "refused: no right to change what runs");
             let message = format!("{peer} may look, but not change what runs; see control.change_uids and change_gids");
             Err(RpcError::new(rpc::FORBIDDEN, message))
@@ -44,15 +46,10 @@ pub fn call(
 
 fn reload(forwarder: &Forwarder, peer: Peer, params: Params<'_>) -> Result<Value, RpcError> {
     let named = Named::read(params, "reload", &["path", "table", "dry_run", "force"])?;
-    let path = named.get::<PathBuf>("path", "a string")?;
-    let flag = |name| Ok(named.get(name, "true or false")?.unwrap_or(false));
-    let options = Options { dry_run: flag("dry_run")?, force: flag("force")? };
+    let path = path(&named)?;
+    let options = Options { dry_run: flag(&named, "dry_run")?, force: flag(&named, "force")? };
     let document = match (&path, named.text("table")) {
-        (Some(path), None) if path.is_absolute() => Document::File(path),
-        (Some(path), None) => {
-            let message = format!("path {} is not absolute; the daemon stands in another directory", path.display());
-            return Err(RpcError::invalid_params(message));
-        }
+        (Some(path), None) => Document::File(path),
         (None, Some(table)) if table.get().len() > DOCUMENT_MAX => {
             let message = format!("the table has more than {DOCUMENT_MAX} bytes; give it by path");
             return Err(RpcError::invalid_params(message));
@@ -70,6 +67,52 @@ fn reload(forwarder: &Forwarder, peer: Peer, params: Params<'_>) -> Result<Value
             Err(RpcError::with_data(code, error.to_string(), report::reload_error(&error)))
         }
     }
+}
+
+fn patch(forwarder: &Forwarder, peer: Peer, params: Params<'_>) -> Result<Value, RpcError> {
+    let named = Named::read(params, "patch", &["base", "set", "remove", "ports", "path", "dry_run"])?;
+    let path = path(&named)?;
+    let dry_run = flag(&named, "dry_run")?;
+    let document = match &path {
+        Some(_) if PATCH.iter().any(|member| named.text(member).is_some()) => {
+            return Err(RpcError::invalid_params("give either path or the members of a patch"));
+        }
+        Some(path) => PatchDocument::File(path),
+        None => PatchDocument::Text(named.object(&PATCH)),
+    };
+    if let PatchDocument::Text(text) = &document
+        && text.len() > DOCUMENT_MAX
+    {
+        let message = format!("the patch has more than {DOCUMENT_MAX} bytes; make several of it, or reload the table");
+        return Err(RpcError::invalid_params(message));
+    }
+    match forwarder.patch(peer, document, dry_run) {
+        Ok(patched) => to_json(PatchReport::new(&patched, dry_run)),
+        Err(error) => {
+            let code = match error {
+                PatchError::Refused { .. } => rpc::REFUSED,
+                PatchError::WrongBase { .. } => rpc::WRONG_BASE,
+                PatchError::Late { .. } => rpc::LATE,
+            };
+            Err(RpcError::with_data(code, error.to_string(), report::patch_error(&error)))
+        }
+    }
+}
+
+/// A file's place, if it is given.
+fn path(named: &Named<'_>) -> Result<Option<PathBuf>, RpcError> {
+    let path = named.get::<PathBuf>("path", "a string")?;
+    match &path {
+        Some(path) if !path.is_absolute() => Err(RpcError::invalid_params(format!(
+            "path {} is not absolute; the daemon stands in another directory",
+            path.display()
+        ))),
+        _ => Ok(path),
+    }
+}
+
+fn flag(named: &Named<'_>, name: &str) -> Result<bool, RpcError> {
+    Ok(named.get(name, "true or false")?.unwrap_or(false))
 }
 
 /// Parameters of `explain`, as a client writes them.

@@ -13,6 +13,7 @@ pub mod config;
 pub mod daemon;
 pub mod forwarder;
 pub mod generations;
+mod history;
 mod line;
 pub mod load;
 pub mod methods;

@@ -27,6 +27,20 @@ impl<'a> Named<'a> {
         self.0.iter().find(|(given, value)| *given == name && value.get() != "null").map(|(_, value)| *value)
     }
 
+    /// Those of these parameters that are given, as the text of an object, in the order in which they came.
+    pub(super) fn object(&self, names: &[&str]) -> String {
+        let given = self.0.iter().filter(|(name, value)| names.contains(name) && value.get() != "null");
+        let mut text = String::from("{");
+        for (name, value) in given {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.extend(["\"", *name, "\":", value.get()]);
+        }
+        text.push('}');
+        text
+    }
+
     /// A parameter that has to be `what`, which is what a `T` can be read from.
     pub(super) fn get<T: Deserialize<'a>>(&self, name: &str, what: &str) -> Result<Option<T>, RpcError> {
         let Some(text) = self.text(name).map(RawValue::get) else { return Ok(None) };

@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 /// Most requests in one batch: a bound for the answer, which may be longer than the request.
 pub const BATCH_MAX: usize = 100;
 
-/// The table was refused; `data` is `{"faults": […]}`.
+/// The table or the patch was refused; `data` is `{"faults": […]}`.
 pub const REFUSED: i32 = -32000;
+/// The patch is for something else than what runs; `data` is what runs.
+pub const WRONG_BASE: i32 = -32001;
 /// The peer has no right to the method.
 pub const FORBIDDEN: i32 = -32003;
-/// The new generation is published, but some workers have not been seen on it; `data` names them.
+/// The change is published, but some workers have not been seen on it; `data` names them.
 pub const LATE: i32 = -32004;
 /// Too many connections.
 pub const BUSY: i32 = -32005;

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   sluice table check table.json                what is wrong with a table, if anything
   sluice reload table.json                     forward by it; nothing is dropped meanwhile
+  sluice patch change.json                     change some of it
   sluice explain 198.51.100.1:4242             where such a packet goes, and why
   sluice explain [2001:db8::1]:53 --proto udp --table table.json --datacenter LHR
   sluice stats --watch                         counters and rates, each second
@@ -39,6 +40,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make the daemon forward by another table; returns when every worker does
     Reload(ReloadArgs),
+    /// Change a part of the table that the daemon runs; returns when every worker forwards by it
+    Patch(PatchArgs),
     /// What the daemon runs
     Status,
     /// The daemon's counters
@@ -67,6 +70,20 @@ pub(crate) struct ReloadArgs {
     /// Take a table whose generation is not greater than the running one; the daemon logs it
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice patch change.json
+  echo '{\"ports\": [{\"prefix\": \"198.51.100.1/32\", \"ports\": \"2048-4095\", \"server\": null}]}' | sluice patch -")]
+pub(crate) struct PatchArgs {
+    /// The patch; - reads it from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Validate and build, but don't publish
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

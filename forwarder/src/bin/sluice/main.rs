@@ -7,6 +7,7 @@ mod explain;
 mod failure;
 mod online;
 mod output;
+mod patch;
 mod replay;
 mod table;
 
@@ -43,6 +44,7 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
     let client = || Client::connect(cli.socket.as_deref());
     match &cli.command {
         Command::Reload(args) => online::reload(client, args, output),
+        Command::Patch(args) => patch::patch(client, args, output),
         Command::Status => online::status(&mut client()?, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
         Command::Explain(args) => explain::explain(client, args, output),

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands that ask the daemon, except `explain`.
+//! The commands that ask the daemon, except `patch` and `explain`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use forwarder::control::report::{self, DeviceStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes};
+use forwarder::control::report::{
+    self, DeviceStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
+};
 use serde_json::json;
 
 use crate::args::ReloadArgs;
@@ -23,10 +26,7 @@ pub(crate) fn reload(
     args: &ReloadArgs,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let path = args.file.canonicalize().map_err(|error| Failure::file("read the table", &args.file, error))?;
-    let Some(path) = path.to_str() else {
-        return Err(Failure::file("name", &path, "not UTF-8, which the socket needs; rename it"));
-    };
+    let path = absolute(&args.file, "read the table")?;
     let params = json!({ "path": path, "dry_run": args.dry_run, "force": args.force });
     let result = client()?.call("reload", &params)?;
     if output.json() {
@@ -37,13 +37,37 @@ pub(crate) fn reload(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The path of a file that is there, as the daemon finds it.
+pub(crate) fn absolute(file: &Path, what: &str) -> Result<String, Failure> {
+    let path = file.canonicalize().map_err(|error| Failure::file(what, file, error))?;
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Failure::file("name", &path, "not UTF-8, which the socket needs; rename it"))
+}
+
 fn describe(done: &ReloadReport) -> String {
     let ReloadReport { generation, previous, parse_ms, build_ms, swap_us, .. } = done;
     let times = format!("read in {parse_ms:.1} ms, built in {build_ms:.1} ms");
     match (done.changed, done.dry_run) {
         (false, _) => format!("generation {generation} runs already, with the same content; nothing done"),
-        (true, true) => format!("generation {generation} would replace {previous}; {times}, not published"),
-        (true, false) => format!("generation {generation}, after {previous}; {times}, at every worker in {swap_us} µs"),
+        (true, true) => {
+            let discarded = discarded(done.discarded_patches, "would be");
+            format!("generation {generation} would replace {previous}{discarded}; {times}, not published")
+        }
+        (true, false) => {
+            let discarded = discarded(done.discarded_patches, if done.discarded_patches == 1 { "is" } else { "are" });
+            format!("generation {generation}, after {previous}{discarded}; {times}, at every worker in {swap_us} µs")
+        }
+    }
+}
+
+/// What a reload did to patches, if there were some.
+fn discarded(patches: u64, verb: &str) -> String {
+    match usize::try_from(patches) {
+        Ok(0) => String::new(),
+        patches => {
+            let patches = patches.map_or_else(|_| "all patches".to_owned(), |patches| count(patches, "patch"));
+            format!(", whose {patches} {verb} discarded")
+        }
     }
 }
 
@@ -64,7 +88,11 @@ pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, F
         ],
         ["generation".to_owned(), {
             let generation = output.tone(Tone::Strong, status.generation);
-            format!("{generation}, for {}", span(now.saturating_sub(table.since)))
+            let revision = match status.revision {
+                0 => String::new(),
+                revision => format!(", revision {revision}"),
+            };
+            format!("{generation}{revision}, for {}", span(now.saturating_sub(table.since)))
         }],
         ["table".to_owned(), {
             let (prefixes, servers) = (count(table.prefixes, "prefix"), count(table.servers, "server"));
@@ -78,6 +106,7 @@ pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, F
     ];
     rows.extend(status.devices.iter().map(|device| [format!("device {}", device.name), describe_device(device)]));
     rows.extend(status.last_reload.iter().map(|last| ["last reload".to_owned(), describe_reload(last, now, output)]));
+    rows.extend(describe_patches(&status.patches, now, output).map(|patches| ["patches".to_owned(), patches]));
     if status.swap_us.count > 0 {
         let SwapTimes { count, p50, p99, max } = status.swap_us;
         rows.push([
@@ -116,6 +145,17 @@ fn describe_reload(last: &ReloadStatus, now: u64, output: &Output) -> String {
         Some(error) => output.tone(Tone::Bad, error),
     };
     format!("{} ago, {from}, by {by}: {outcome}", span(now.saturating_sub(*at)))
+}
+
+fn describe_patches(patches: &PatchesStatus, now: u64, output: &Output) -> Option<String> {
+    let PatchesStatus { applied, refused, last } = patches;
+    let last = last.as_ref()?;
+    let outcome = match &last.error {
+        None => output.tone(Tone::Good, "done"),
+        Some(error) => output.tone(Tone::Bad, error),
+    };
+    let ago = span(now.saturating_sub(last.at));
+    Some(format!("{applied} applied, {refused} refused; the last {ago} ago, {}, by {}: {outcome}", last.from, last.by))
 }
 
 pub(crate) fn stats(client: &mut Client, watch: bool, output: &Output) -> Result<ExitCode, Failure> {

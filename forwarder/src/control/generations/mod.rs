@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The generations of a running forwarder: which number a table gets, and how it reaches every worker.
 //!
-//! One reload at a time builds and publishes; others queue. Whoever only wants to look never waits for it: numbers come
-//! from [`Generations::running`], lookups from a reader of control's own, which every publication moves on at once so
-//! that it never holds a table back.
+//! One reload or patch at a time builds and publishes; others queue. Whoever only wants to look never waits for a reload:
+//! numbers come from [`Generations::running`], lookups from a reader of control's own, which every publication moves on
+//! at once so that it never holds a table back. A look that wants a prefix waits for a patch that is being made.
+
+mod number;
+mod patch;
+mod reload;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{Duration, SystemTime};
 
-use tables::table::Viewpoint;
+use tables::generation::Epoch;
+use tables::table::{Compiler, Reclaim, Viewpoint};
 use tables::{Fault, Faults, Prefix, Publisher, Reader, Source};
 
-use super::load::Document;
+pub use self::patch::{PatchError, Patched};
+pub use self::reload::{Options, ReloadError, Reloaded};
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 
 /// How long a worker may take to be seen on a new generation. It looks once a burst, some microseconds apart.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The largest generation (contract section 3).
-const LAST_GENERATION: u64 = i64::MAX as u64;
-
 /// The number of the first generation if its document has none.
 pub const FIRST_GENERATION: u64 = 1;
 
-/// What the workers forward by.
+/// What the workers forward by. All of it is known without a look at the whole table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// The table's generation.
     pub generation: u64,
     /// Patches applied since.
     pub revision: u64,
-    /// Digest of the document, without its generation.
-    pub digest: u128,
-    /// When it was published.
+    /// When the generation was published.
     pub since: SystemTime,
     /// Data centres in the document.
     pub datacenters: usize,
@@ -46,60 +47,24 @@ pub struct Running {
     pub targets: usize,
     /// Other data centres that packets may be sent to.
     pub remotes: usize,
-    /// Bytes of the compiled table.
-    pub bytes: usize,
 }
 
-/// How a reload is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// Stop before publishing.
-    pub dry_run: bool,
-    /// Take any generation.
-    pub force: bool,
+/// A table that was read and compiled, with what makes the tables after it.
+pub struct Loaded {
+    /// What it was made of.
+    pub source: Source,
+    /// Has made it, and makes those that follow by patches.
+    pub compiler: Compiler,
+    /// What to forward by.
+    pub state: ForwardingState,
 }
 
-/// What a reload did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reloaded {
-    /// The generation that ran before.
-    pub previous: u64,
-    /// The generation that runs now, or would after a dry run.
-    pub generation: u64,
-    /// Whether a new table was published, or would be.
-    pub changed: bool,
-    /// Whether the rule of generations was overridden.
-    pub forced: bool,
-    /// Reading and validating.
-    pub parse: Duration,
-    /// Compiling.
-    pub build: Duration,
-    /// From publishing until the last worker was seen on it and the old table was freed.
-    pub swap: Duration,
-}
-
-/// Why a reload did not end well.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReloadError {
-    /// The table was refused; nothing changed.
-    #[error("{document} was refused: {}; generation {running} keeps forwarding", summary(faults))]
-    Refused {
-        /// What was to be loaded.
-        document: String,
-        /// Every fault.
-        faults: Faults,
-        /// The generation that keeps forwarding.
-        running: u64,
-    },
-    /// The table is published, but some workers have not been seen on it.
-    #[error("generation {generation} is published, but not seen at worker {workers:?} after {} s; \
-             check whether it still runs (sluice status)", PATIENCE.as_secs())]
-    Late {
-        /// The new generation.
-        generation: u64,
-        /// The workers.
-        workers: Vec<usize>,
-    },
+impl Loaded {
+    /// Compiles `source`.
+    pub fn new(source: Source, generation: u64, viewpoint: &Viewpoint, settings: &Settings) -> Result<Self, Faults> {
+        let (compiler, state) = ForwardingState::first(&source, generation, viewpoint, settings)?;
+        Ok(Self { source, compiler, state })
+    }
 }
 
 /// The first fault, and how many there are beside it: one line.
@@ -117,33 +82,46 @@ pub struct Generations {
     viewpoint: Viewpoint,
     settings: Arc<Settings>,
     workers: usize,
-    publisher: Mutex<Publisher<ForwardingState>>,
-    view: Mutex<Reader<ForwardingState>>,
+    line: Mutex<Line>,
+    // Taken in this order, and after the line.
+    /// What the running table was made of. Changed by the holder of the line alone.
+    source: RwLock<Source>,
     running: Mutex<Running>,
-    /// What the running table was made of.
-    source: Mutex<Source>,
+    view: Mutex<Reader<ForwardingState>>,
+}
+
+/// What makes one table after the other: whoever changes what runs holds it.
+struct Line {
+    publisher: Publisher<ForwardingState>,
+    compiler: Compiler,
+    /// What patches have left behind that some worker may still read.
+    left_behind: Vec<Reclaim>,
+    /// Digest of the source, if somebody has asked for it.
+    digest: Option<u128>,
+    /// A patch has begun to change the source and has not come to an end.
+    torn: bool,
 }
 
 impl Generations {
-    /// Begins with `state`, which was made of `source`. One reader for each worker comes with it.
+    /// Begins with `loaded`. One reader for each worker comes with it.
     pub fn new(
-        source: Source,
-        state: ForwardingState,
+        loaded: Loaded,
         viewpoint: Viewpoint,
         settings: Arc<Settings>,
         workers: usize,
     ) -> (Self, Vec<Reader<ForwardingState>>) {
-        let running = describe(&source, &state);
+        let Loaded { source, compiler, state } = loaded;
+        let running = describe(&source, &state, SystemTime::now());
         let (publisher, mut readers) = Publisher::new(Box::new(state), workers + 1);
         let Some(view) = readers.pop() else { unreachable!("a publisher has the readers it was asked for") };
         let generations = Self {
             viewpoint,
             settings,
             workers,
-            publisher: Mutex::new(publisher),
-            view: Mutex::new(view),
+            line: Mutex::new(Line { publisher, compiler, left_behind: Vec::new(), digest: None, torn: false }),
+            source: RwLock::new(source),
             running: Mutex::new(running),
-            source: Mutex::new(source),
+            view: Mutex::new(view),
         };
         (generations, readers)
     }
@@ -153,179 +131,65 @@ impl Generations {
         lock(&self.running).clone()
     }
 
-    /// The longest prefix of the running table around an address.
-    pub fn prefix_around(&self, address: IpAddr) -> Option<Prefix> {
-        lock(&self.source).prefix_around(address)
-    }
-
     /// Looks at the newest state. Short looks only: a publication waits for them.
     pub fn look<T>(&self, look: impl FnOnce(&ForwardingState) -> T) -> T {
         look(lock(&self.view).current())
     }
 
-    /// Reads, validates, compiles and publishes a table; returns when every worker forwards by it.
-    pub fn reload(&self, document: Document<'_>, options: Options) -> Result<Reloaded, ReloadError> {
-        let mut publisher = lock(&self.publisher);
-        let running = self.running();
-        let refused =
-            |faults| ReloadError::Refused { document: document.to_string(), faults, running: running.generation };
-
-        let start = Instant::now();
-        let source = document.read().map_err(refused)?;
-        let parse = start.elapsed();
-
-        let step = next(&running, source.generation(), source.digest(), options.force);
-        let mut reloaded = Reloaded {
-            previous: running.generation,
-            generation: running.generation,
-            changed: false,
-            forced: options.force && next(&running, source.generation(), source.digest(), false) != step,
-            parse,
-            build: Duration::ZERO,
-            swap: Duration::ZERO,
-        };
-        let number = match step {
-            Step::Nothing => return Ok(reloaded),
-            Step::Publish(number) => Ok(number),
-            Step::Refuse(message) => Err(Fault { path: "generation".to_owned(), message }),
-        };
-
-        let start = Instant::now();
-        let state = self.build(&source, number).map_err(refused)?;
-        reloaded.build = start.elapsed();
-        reloaded.generation = state.generation;
-        reloaded.changed = true;
-        if options.dry_run {
-            return Ok(reloaded);
-        }
-
-        let description = describe(&source, &state);
-        let start = Instant::now();
-        let epoch = publisher.publish(Box::new(state));
-        *lock(&self.running) = description;
-        *lock(&self.source) = source;
-        self.look(|_| ());
-        let waited = publisher.wait(epoch, PATIENCE);
-        reloaded.swap = start.elapsed();
-        match waited {
-            Ok(()) => Ok(reloaded),
-            Err(late) => {
-                let workers = late.0.into_iter().filter(|reader| *reader < self.workers).collect();
-                Err(ReloadError::Late { generation: reloaded.generation, workers })
-            }
-        }
+    /// The same, with the longest prefix around an address in the document of that state.
+    pub fn look_at<T>(&self, address: IpAddr, look: impl FnOnce(&ForwardingState, Option<Prefix>) -> T) -> T {
+        let source = self.source.read().unwrap_or_else(PoisonError::into_inner);
+        self.look(|state| look(state, source.prefix_around(address)))
     }
 
-    /// Compiles `source`; the faults are that of its number and those of this forwarder together.
-    fn build(&self, source: &Source, number: Result<u64, Fault>) -> Result<ForwardingState, Faults> {
-        let generation = number.as_ref().map_or(0, |number| *number);
-        let built = ForwardingState::build(source, generation, &self.viewpoint, &self.settings);
-        match (number, built) {
-            (Ok(_), built) => built,
-            (Err(fault), Ok(_)) => Err(Faults(vec![fault])),
-            (Err(fault), Err(Faults(others))) => Err(Faults(std::iter::once(fault).chain(others).collect())),
-        }
+    fn write(&self) -> RwLockWriteGuard<'_, Source> {
+        self.source.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The digest of what runs, patches included. It takes long for a large table, so it is not made before it is needed.
+    fn digest(&self, line: &mut Line) -> u128 {
+        let digest = || self.source.read().unwrap_or_else(PoisonError::into_inner).digest();
+        *line.digest.get_or_insert_with(digest)
+    }
+
+    /// Publishes a state that was made of `source`, which the caller keeps others from reading meanwhile.
+    fn show(&self, line: &mut Line, source: &Source, state: ForwardingState) -> Epoch {
+        let mut running = lock(&self.running);
+        // A patch makes no new generation.
+        let since = if state.revision == 0 { SystemTime::now() } else { running.since };
+        let description = describe(source, &state, since);
+        let epoch = line.publisher.publish(Box::new(state));
+        *running = description;
+        drop(running);
+        self.look(|_| ());
+        epoch
+    }
+
+    /// Waits until every worker forwards by what was published; then what patches left behind is free again. Which
+    /// workers are late, if any are.
+    fn wait(&self, line: &mut Line, epoch: Epoch) -> Result<(), Vec<usize>> {
+        let waited = line.publisher.wait(epoch, PATIENCE);
+        waited.map_err(|late| late.0.into_iter().filter(|reader| *reader < self.workers).collect::<Vec<_>>())?;
+        line.left_behind.drain(..).for_each(|left| line.compiler.reclaim(left));
+        Ok(())
     }
 }
 
-fn describe(source: &Source, state: &ForwardingState) -> Running {
+fn describe(source: &Source, state: &ForwardingState, since: SystemTime) -> Running {
     Running {
         generation: state.generation,
         revision: state.revision,
-        digest: source.digest(),
-        since: SystemTime::now(),
+        since,
         datacenters: source.datacenters().len(),
         servers: source.servers().len(),
         prefixes: source.entries().len(),
         targets: state.table.targets().len(),
         remotes: state.table.remotes().len(),
-        bytes: state.table.size(),
     }
 }
 
-/// What to do with a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    /// It runs already.
-    Nothing,
-    /// Publish it under this number.
-    Publish(u64),
-    /// Its number is wrong.
-    Refuse(String),
-}
-
-/// The rule of generations (contract section 3). A document without a number is always published, under the next one.
-fn next(running: &Running, given: Option<u64>, digest: u128, force: bool) -> Step {
-    let now = running.generation;
-    match given {
-        None if now == LAST_GENERATION => {
-            Step::Refuse(format!("there is no number after {now}; give the document one and use --force"))
-        }
-        None => Step::Publish(now + 1),
-        Some(given) if force || given > now => Step::Publish(given),
-        Some(given) if given == now && digest == running.digest => Step::Nothing,
-        Some(given) if given == now => Step::Refuse(format!(
-            "{given} runs already, with other content; raise the generation, or use --force to replace it"
-        )),
-        Some(given) => Step::Refuse(format!(
-            "{given} is lower than the running generation {now}; raise it, or use --force to go back"
-        )),
-    }
-}
-
-/// Locks; a panic of another holder leaves nothing half done behind, since all of them only replace whole values.
+/// Locks; a panic of another holder leaves nothing half done behind, since all of them only replace whole values, or say
+/// beforehand that they do not ([`Line::torn`]).
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn running(generation: u64) -> Running {
-        Running {
-            generation,
-            revision: 0,
-            digest: 7,
-            since: SystemTime::UNIX_EPOCH,
-            datacenters: 0,
-            servers: 0,
-            prefixes: 0,
-            targets: 0,
-            remotes: 0,
-            bytes: 0,
-        }
-    }
-
-    #[test]
-    fn a_greater_number_is_published() {
-        assert_eq!(next(&running(42), Some(43), 7, false), Step::Publish(43));
-        assert_eq!(next(&running(42), Some(43), 8, false), Step::Publish(43));
-        assert_eq!(next(&running(0), Some(LAST_GENERATION), 8, false), Step::Publish(LAST_GENERATION));
-    }
-
-    #[test]
-    fn the_same_number_means_the_same_content() {
-        assert_eq!(next(&running(42), Some(42), 7, false), Step::Nothing);
-        assert!(matches!(next(&running(42), Some(42), 8, false), Step::Refuse(text) if text.contains("42")));
-    }
-
-    #[test]
-    fn a_lower_number_is_refused() {
-        assert!(matches!(next(&running(42), Some(41), 7, false), Step::Refuse(text) if text.contains("lower")));
-    }
-
-    #[test]
-    fn force_takes_any_number() {
-        for given in [0, 41, 42, 43] {
-            assert_eq!(next(&running(42), Some(given), 7, true), Step::Publish(given));
-        }
-    }
-
-    #[test]
-    fn without_a_number_the_forwarder_counts_on() {
-        assert_eq!(next(&running(42), None, 7, false), Step::Publish(43));
-        assert_eq!(next(&running(42), None, 8, true), Step::Publish(43));
-        assert!(matches!(next(&running(LAST_GENERATION), None, 8, false), Step::Refuse(_)));
-    }
 }

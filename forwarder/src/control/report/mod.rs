@@ -2,12 +2,13 @@
 //! The documents that the control socket answers with, and that `sluice --json` prints. Keys are stable; times are
 //! seconds since 1970.
 
+mod changes;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::generations::{ReloadError, Reloaded};
+pub use self::changes::{PatchReport, ReloadReport, patch_error, reload_error};
 use crate::counters::{Counters, CountersReport};
 
 /// What runs: `status`.
@@ -37,6 +38,8 @@ pub struct Status {
     pub devices: Vec<DeviceStatus>,
     /// The newest attempt to reload, dry runs excepted.
     pub last_reload: Option<ReloadStatus>,
+    /// The patches since the daemon started, dry runs excepted.
+    pub patches: PatchesStatus,
     /// How long swaps took, in microseconds.
     pub swap_us: SwapTimes,
 }
@@ -116,6 +119,38 @@ pub struct ReloadStatus {
     pub error: Option<String>,
 }
 
+/// Patches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchesStatus {
+    /// How many changed what runs.
+    pub applied: u64,
+    /// How many were refused, wrong bases among them.
+    pub refused: u64,
+    /// The newest attempt.
+    pub last: Option<PatchStatus>,
+}
+
+/// An attempt to patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchStatus {
+    /// When.
+    pub at: u64,
+    /// On whose behalf.
+    pub by: String,
+    /// From where.
+    pub from: String,
+    /// What ran after it.
+    pub generation: u64,
+    /// Its revision.
+    pub revision: u64,
+    /// Entries that changed.
+    pub prefixes: usize,
+    /// Whether it did what it should.
+    pub ok: bool,
+    /// Why not.
+    pub error: Option<String>,
+}
+
 /// A time in whole microseconds.
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
@@ -163,56 +198,6 @@ impl From<&Counters> for Conservation {
     }
 }
 
-/// What a reload did: `reload`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReloadReport {
-    /// The generation that runs now, or would after a dry run.
-    pub generation: u64,
-    /// The generation that ran before.
-    pub previous: u64,
-    /// Whether a new table was published, or would be.
-    pub changed: bool,
-    /// Whether this was a dry run.
-    pub dry_run: bool,
-    /// Whether the rule of generations was overridden.
-    pub forced: bool,
-    /// Reading and validating, in milliseconds.
-    pub parse_ms: f64,
-    /// Compiling, in milliseconds.
-    pub build_ms: f64,
-    /// From publishing until every worker forwards by it and the old table is freed, in microseconds.
-    pub swap_us: u64,
-}
-
-impl ReloadReport {
-    /// Of a reload that ended well.
-    pub fn new(reloaded: &Reloaded, dry_run: bool) -> Self {
-        Self {
-            generation: reloaded.generation,
-            previous: reloaded.previous,
-            changed: reloaded.changed,
-            dry_run,
-            forced: reloaded.forced,
-            parse_ms: milliseconds(reloaded.parse),
-            build_ms: milliseconds(reloaded.build),
-            swap_us: micros(reloaded.swap),
-        }
-    }
-}
-
-/// Why a reload did not end well, for the `data` of an error.
-pub fn reload_error(error: &ReloadError) -> Value {
-    match error {
-        ReloadError::Refused { faults, running, .. } => json!({ "faults": faults, "generation": running }),
-        ReloadError::Late { generation, workers } => json!({ "generation": generation, "late": workers }),
-    }
-}
-
-/// Milliseconds, to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
-
 /// Seconds since 1970.
 pub fn timestamp(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
@@ -231,23 +216,5 @@ mod tests {
         assert_eq!(Conservation::from(&some), Conservation { imbalance: 0, ok: true });
         some.rx += 1;
         assert_eq!(Conservation::from(&some), Conservation { imbalance: 1, ok: false });
-    }
-
-    #[test]
-    fn durations_are_numbers_with_a_unit_in_their_name() {
-        let done = Reloaded {
-            previous: 41,
-            generation: 42,
-            changed: true,
-            forced: false,
-            parse: Duration::from_micros(1500),
-            build: Duration::from_millis(2),
-            swap: Duration::from_nanos(7900),
-        };
-        let expected = json!({
-            "generation": 42, "previous": 41, "changed": true, "dry_run": false, "forced": false,
-            "parse_ms": 1.5, "build_ms": 2.0, "swap_us": 7,
-        });
-        assert_eq!(serde_json::to_value(ReloadReport::new(&done, false)).unwrap(), expected);
     }
 }
