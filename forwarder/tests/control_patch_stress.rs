@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Thousands of patches, and garbage between them: what runs then is what a freshly compiled document says. Random, from a
+//! fixed seed; port bounds are those of slices, the finer ones are in the tests of `tables`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod control_support;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use control_support::{Client, Place, Running};
+use forwarder::explain::{self, Protocol, Query};
+use forwarder::io::memory::MemoryIo;
+use serde_json::{Value, json};
+use tables::{Source, Table};
+
+const ADDRESSES: u64 = 256;
+const SLICES: u64 = 32;
+const ROUNDS: usize = 3;
+const PATCHES: usize = 1_000;
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+    }
+}
+
+fn prefix(address: u64) -> String {
+    format!("198.51.{}.{}/32", 100 + address / 256, address % 256)
+}
+
+fn server(number: u64) -> Value {
+    json!({"datacenter": "LHR", "address": format!("10.0.2.{number}")})
+}
+
+/// The document as it should be.
+struct Model {
+    servers: BTreeMap<String, Value>,
+    /// By address: what is beside the prefix.
+    entries: BTreeMap<u64, Value>,
+    random: Random,
+}
+
+impl Model {
+    fn new() -> Self {
+        let mut servers: BTreeMap<_, _> = (0..20).map(|number| (format!("lhr-{number}"), server(number))).collect();
+        servers.insert("cdg-1".to_owned(), json!({"datacenter": "CDG", "address": "10.1.1.1"}));
+        let mut model = Self { servers, entries: BTreeMap::new(), random: Random(7) };
+        for address in 0..ADDRESSES {
+            let entry = model.entry(address);
+            model.entries.insert(address, entry);
+        }
+        model
+    }
+
+    fn document(&self) -> Value {
+        let egress: Vec<&Value> = self.entries.values().collect();
+        json!({
+            "version": 1, "generation": 42,
+            "datacenters": {
+                "LHR": {"forwarders": ["10.0.0.1"]}, "CDG": {"forwarders": ["2001:db8:b::1"]}
+            },
+            "servers": self.servers, "egress": egress,
+        })
+    }
+
+    fn any_server(&mut self) -> String {
+        let number = self.random.below(20);
+        format!("lhr-{number}")
+    }
+
+    fn entry(&mut self, address: u64) -> Value {
+        let prefix = prefix(address);
+        match self.random.below(8) {
+            0 => json!({"prefix": prefix, "unassigned": true}),
+            1 => json!({"prefix": prefix, "datacenter": "LHR", "server": self.any_server()}),
+            _ => {
+                let owners: Vec<Value> = (0..SLICES).map(|_| self.owner()).collect();
+                json!({"prefix": prefix, "datacenter": "LHR", "slices": {"ports": 2048, "owners": owners}})
+            }
+        }
+    }
+
+    fn owner(&mut self) -> Value {
+        if self.random.below(5) == 0 { Value::Null } else { self.any_server().into() }
+    }
+
+    /// A patch, which is taken down here.
+    fn patch(&mut self) -> Value {
+        let address = self.random.below(ADDRESSES);
+        match self.random.below(10) {
+            0 => {
+                let entry = self.entry(address);
+                self.entries.insert(address, entry.clone());
+                json!({"set": {"egress": [entry]}})
+            }
+            1 if self.entries.remove(&address).is_some() => json!({"remove": {"egress": [prefix(address)]}}),
+            2 => {
+                let (name, server) = (self.any_server(), server(self.random.below(250)));
+                self.servers.insert(name.clone(), server.clone());
+                json!({"set": {"servers": {name: server}}})
+            }
+            3 => {
+                let name = format!("temporary-{}", self.random.below(4));
+                if self.servers.remove(&name).is_some() {
+                    return json!({"remove": {"servers": [name]}});
+                }
+                self.servers.insert(name.clone(), server(9));
+                json!({"set": {"servers": {name: server(9)}}})
+            }
+            _ => self.ports(address),
+        }
+    }
+
+    fn ports(&mut self, address: u64) -> Value {
+        let (slice, owner) = (self.random.below(SLICES), self.owner());
+        let owners = self.entries.get_mut(&address).and_then(|entry| entry.pointer_mut("/slices/owners"));
+        let Some(owners) = owners else { return json!({}) };
+        owners[slice as usize] = owner.clone();
+        let ports = format!("{}-{}", slice * 2048, slice * 2048 + 2047);
+        json!({"ports": [{"prefix": prefix(address), "ports": ports, "server": owner}]})
+    }
+
+    /// A patch that is refused, at one stage or another; often after some of it would have been fine.
+    fn garbage(&mut self) -> Value {
+        let fine = json!({"prefix": prefix(self.random.below(ADDRESSES)), "datacenter": "LHR", "server": "lhr-1"});
+        match self.random.below(7) {
+            0 => json!({"set": {"egress": [fine, {"prefix": "203.0.113.1/32", "datacenter": "LHR", "server": "?"}]}}),
+            1 => json!({"base": [42, 1_000_000], "set": {"egress": [fine]}}),
+            2 => json!({"set": {"egress": [fine]}, "remove": {"servers": ["nobody"]}}),
+            // This forwarder can't reach CDG, which is found after the source was changed in place.
+            6 => {
+                json!({"set": {"egress": [fine, {"prefix": "203.0.113.1/32", "datacenter": "CDG", "server": "cdg-1"}]}})
+            }
+            // Nor would it be known to its peers, which is found after a copy of the source was changed.
+            3 => json!({"set": {"egress": [fine], "datacenters": {"LHR": {"forwarders": ["10.0.0.99"]}}}}),
+            4 => json!({"remove": {"datacenters": ["LHR"]}}),
+            _ => json!({"ports": [{"prefix": "203.0.113.0/24", "ports": "9-8", "server": null}]}),
+        }
+    }
+}
+
+fn compare(running: &Running, model: &Model) {
+    let source = Source::from_slice(model.document().to_string().as_bytes()).unwrap();
+    let table = Table::compile(&source, &running.place.config().viewpoint()).unwrap();
+    let own = &running.forwarder.settings().underlay;
+    for address in 0..ADDRESSES {
+        let address = IpAddr::from(Ipv4Addr::new(198, 51, 100 + (address / 256) as u8, (address % 256) as u8));
+        for slice in 0..SLICES {
+            let query = Query { address, port: Some(slice as u16 * 2048 + 1), protocol: Protocol::Number(17) };
+            let fresh = explain::explain(&table, source.prefix_around(address), 42, own, query).unwrap();
+            let online = running.forwarder.explain(query).unwrap();
+            assert_eq!(json!(online), json!(fresh), "{query:?}");
+        }
+    }
+}
+
+fn refuse(client: &mut Client, garbage: Value) {
+    let answer = client.ask("patch", garbage.clone());
+    let code = answer["error"]["code"].as_i64();
+    assert!(code == Some(-32000) || code == Some(-32001), "{garbage}: {answer}");
+}
+
+#[test]
+fn thousands_of_patches_lead_to_the_document_that_they_say() {
+    let mut model = Model::new();
+    let place = Place::new();
+    let config = std::fs::read_to_string(place.path("sluice.toml")).unwrap();
+    place.write("sluice.toml", &config.replace("ipv6 = \"2001:db8:a::1\"", ""));
+    place.write("table.json", &model.document().to_string());
+    let running = Running::with(place, MemoryIo::new(1));
+    let mut client = running.client();
+    for _ in 0..ROUNDS {
+        for _ in 0..PATCHES {
+            if model.random.below(10) == 0 {
+                refuse(&mut client, model.garbage());
+            }
+            client.result("patch", model.patch());
+        }
+        compare(&running, &model);
+    }
+    assert!(running.forwarder.generations().running().revision > 1_500);
+    // The same by content, too.
+    let document = model.document();
+    assert_eq!(client.result("reload", json!({"table": document}))["changed"], false);
+}
