@@ -7,10 +7,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use forwarder::control::forwarder::Forwarder;
+use forwarder::control::generations::Loaded;
 use forwarder::control::methods;
 use forwarder::control::peer::Peer;
 use forwarder::control::rpc::{self, Params};
-use forwarder::state::ForwardingState;
 use fuzz::{config, source};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -46,6 +46,6 @@ fn idle() -> Forwarder {
     let mut config = config();
     config.workers.cores.clear();
     let (settings, source) = (Arc::new(config.settings(&[])), source());
-    let state = ForwardingState::build(&source, 42, &config.viewpoint(), &settings).expect("the vectors' table");
-    Forwarder::new(config, settings, &source, state).0
+    let loaded = Loaded::new(source, 42, &config.viewpoint(), &settings).expect("the vectors' table");
+    Forwarder::new(config, settings, loaded).0
 }
