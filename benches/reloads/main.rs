@@ -17,7 +17,7 @@ use benches::machine::{Machine, Watch};
 use benches::windows::{Windows, round};
 use benches::{Family, Pool, Shape, dpdk, network};
 use clap::Parser;
-use forwarder::control::generations::{Generations, Options};
+use forwarder::control::generations::{Generations, Loaded, Options};
 use forwarder::control::load::Document;
 use forwarder::counters::CountersReport;
 use forwarder::io::DeviceIndex;
@@ -125,8 +125,8 @@ impl Control {
         write().map_err(|error| format!("{}: {error}", document.display()))?;
         let source = Document::File(&document).read().map_err(|faults| faults.to_string())?;
         let viewpoint = network::viewpoint();
-        let state = ForwardingState::build(&source, 1, &viewpoint, settings).map_err(|faults| faults.to_string())?;
-        let (generations, readers) = Generations::new(&source, state, viewpoint, Arc::clone(settings), workers);
+        let loaded = Loaded::new(source, 1, &viewpoint, settings).map_err(|faults| faults.to_string())?;
+        let (generations, readers) = Generations::new(loaded, viewpoint, Arc::clone(settings), workers);
         Ok((Self { generations, document }, readers))
     }
 
