@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::extents::Extent;
-use super::intervals6::{Flatten6, Intervals6};
+use super::flatten6::Flatten6;
+use super::intervals6::Intervals6;
 use super::limit::Limit;
 use super::owners::Owners;
 use super::trie_painter::{Painter, count_nodes};

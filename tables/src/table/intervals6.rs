@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! IPv6 addresses to words: disjoint intervals, searched without branches on the key.
+//! IPv6 addresses to words: disjoint intervals, found by an index and then a search without branches on the key.
 //!
-//! The first addresses of the intervals are a binary tree in one array (Eytzinger's order: the children of node k are
-//! 2k and 2k + 1). The first levels of every search share a few cache lines, and the four nodes two levels below any
-//! node lie side by side, so that they can be asked for before it is known which one counts.
+//! Egress addresses are alike: the first addresses of the intervals share a long prefix, and the bits behind it tell most
+//! of them apart. What lies between the first start and the last one is cut into buckets of equal size, and an index says
+//! where each begins among the sorted starts. A binary search goes on from there, as many steps as the fullest bucket
+//! needs: none where intervals are as large as buckets or larger. If one bucket has nearly all, it is the search that
+//! there would be without the index.
 
 use std::sync::atomic::AtomicU32;
 
@@ -13,147 +15,142 @@ use super::word::Word;
 use crate::pages::Pages;
 use crate::prefetch::prefetch;
 
+/// More buckets than this would not stay in the caches.
+const MOST_BUCKETS: usize = 1 << 16;
+/// Buckets for each interval: where they are spread at random, few share one, and the index is smaller than the rest.
+const BUCKETS_EACH: usize = 2;
+
 /// All of IPv6 from the first prefix on, as intervals that touch; each one's word differs from its neighbours'.
+///
+/// A place among them is the number of those that start at a key or before, so the first one's is 1.
 #[derive(Default)]
 pub(super) struct Intervals6 {
-    /// The first address of each interval, by node; the root is node 1.
+    /// The first of `starts`, where the first bucket begins.
+    first: u128,
+    /// Bits of an address within its bucket, fewer than 128.
+    shift: u32,
+    /// Steps of the search, each over half as many intervals as the one before, the last one over one; none where the
+    /// index says all.
+    steps: u32,
+    /// The place of the first address of each bucket.
+    index: Pages<u32>,
+    /// The first address of each interval, ascending.
     starts: Pages<u128>,
-    /// What each interval says, by node. Node 0 stands for what is before all intervals.
+    /// What each interval says, by its place. Place 0 is before all intervals.
     words: Pages<AtomicU32>,
-    /// Nodes on the longest way down.
-    levels: u32,
 }
 
 impl Intervals6 {
     /// The word of an address.
     #[inline]
     pub(super) fn lookup(&self, key: u128) -> Word {
-        let below = (0..self.levels).fold(1, |node, _| self.step(node, key));
-        self.word(landing(below))
+        let place = (0..self.steps).rev().fold(self.enter(key), |place, left| self.step(place, left, key));
+        self.word(place)
     }
 
     /// [`Self::lookup`] for up to [`STAGE`] addresses in lockstep: while one waits for memory, the others ask for
-    /// theirs. Keys beyond the end of `words` are left out.
+    /// theirs. `key` reads an address. Those beyond the end of `words` are left out.
     #[inline]
-    pub(super) fn lookup_stage(&self, keys: &[u128], words: &mut [Word]) {
-        let mut nodes = [1; STAGE];
-        for _ in 0..self.levels {
-            for (node, &key) in nodes.iter_mut().zip(keys) {
-                *node = self.step(*node, key);
+    pub(super) fn lookup_stage<K>(&self, keys: &[K], key: impl Fn(&K) -> u128, words: &mut [Word]) {
+        let mut places = [0; STAGE];
+        // The index is small enough to be near; its loads for several addresses wait side by side.
+        for (place, at) in places.iter_mut().zip(keys) {
+            *place = self.enter(key(at));
+            self.ask(*place, self.steps);
+        }
+        for left in (0..self.steps).rev() {
+            for (place, at) in places.iter_mut().zip(keys) {
+                *place = self.step(*place, left, key(at));
+                self.ask(*place, left);
             }
         }
-        for (node, _) in nodes.iter_mut().zip(keys) {
-            *node = landing(*node);
-            prefetch(self.words.get(*node));
-        }
-        for ((word, node), _) in words.iter_mut().zip(nodes).zip(keys) {
-            *word = self.word(node);
+        for ((word, &place), _) in words.iter_mut().zip(&places).zip(keys) {
+            *word = self.word(place);
         }
     }
 
-    /// One level down: right if the interval of this node starts at the key or before, else left; also left where the
-    /// tree ends early.
+    /// The place of the first address of the key's bucket; the key's own is as far behind it as the steps go.
     #[inline(always)]
-    fn step(&self, node: usize, key: u128) -> usize {
-        prefetch(self.starts.get(4 * node));
-        2 * node + usize::from(self.starts.get(node).is_some_and(|&start| start <= key))
+    fn enter(&self, key: u128) -> usize {
+        let (offset, is_before) = key.overflowing_sub(self.first);
+        // Keys behind the last bucket are behind the last start, too.
+        let bucket = usize::try_from(offset >> self.shift).unwrap_or(usize::MAX);
+        let place = self.index.get(bucket).map_or(self.starts.len(), |&place| place as usize);
+        if is_before { 0 } else { place }
+    }
+
+    /// Goes over 2 to the power of `left` intervals if the last of them starts at the key or before. `left` steps are left
+    /// behind this one.
+    #[inline(always)]
+    fn step(&self, place: usize, left: u32, key: u128) -> usize {
+        let is_over = self.starts.get(place + (1 << left) - 1).is_some_and(|&start| start <= key);
+        // A shift, because the compiler makes a branch of a choice, and that would be foreseen wrongly every other time.
+        place + (usize::from(is_over) << left)
+    }
+
+    /// Asks for what is read next at `place` with `left` steps left: a start, or the word.
+    #[inline(always)]
+    fn ask(&self, place: usize, left: u32) {
+        match left.checked_sub(1) {
+            Some(left) => prefetch(self.starts.get(place + (1 << left) - 1)),
+            None => prefetch(self.words.get(place)),
+        }
     }
 
     #[inline(always)]
-    fn word(&self, node: usize) -> Word {
-        self.words.get(node).map(Word::load).unwrap_or_default()
+    fn word(&self, place: usize) -> Word {
+        self.words.get(place).map(Word::load).unwrap_or_default()
     }
 
-    /// The tree of intervals that are given in ascending order.
-    fn plant(intervals: &[(u128, Word)]) -> Result<Self, Limit> {
-        let count = intervals.len();
-        if count == 0 {
+    /// The intervals, which are given in ascending order.
+    pub(super) fn build(intervals: &[(u128, Word)]) -> Result<Self, Limit> {
+        let (Some(&(first, _)), Some(&(last, _))) = (intervals.first(), intervals.last()) else {
             return Ok(Self::default());
-        }
-        let (mut starts, words) = (Pages::zeroed(count + 1)?, Pages::zeroed(count + 1)?);
+        };
+        let count = intervals.len();
+        let (mut starts, words) = (Pages::zeroed(count)?, Pages::zeroed(count + 1)?);
         let cells = starts.get_mut().unwrap_or_default();
-        let mut node = leftmost(1, count);
-        for &(first, word) in intervals {
-            if let (Some(start), Some(cell)) = (cells.get_mut(node), words.get(node)) {
-                *start = first;
-                word.store(cell);
-            }
-            // The next in order: leftmost on the right, else the first ancestor that this node is left of.
-            node = match 2 * node + 1 {
-                right if right <= count => leftmost(right, count),
-                _ => node >> (node.trailing_ones() + 1),
-            };
+        for ((cell, word), &(start, says)) in cells.iter_mut().zip(words.iter().skip(1)).zip(intervals) {
+            *cell = start;
+            says.store(word);
         }
-        Ok(Self { starts, words, levels: count.ilog2() + 1 })
+        let shift = bucket_bits(intervals, first, last);
+        // As the shift leaves fewer than `MOST_BUCKETS`, this is exact.
+        let buckets = ((last - first) >> shift) as usize + 1;
+        let mut index = Pages::zeroed(buckets)?;
+        let (mut place, mut fullest) = (0, 0);
+        for (bucket, cell) in index.get_mut().unwrap_or_default().iter_mut().enumerate() {
+            let begin = first + ((bucket as u128) << shift);
+            let end = begin.saturating_add((1 << shift) - 1);
+            let starts = cells.get(place..).unwrap_or_default();
+            let at_begin = usize::from(starts.first() == Some(&begin));
+            let inside = starts.iter().take_while(|&&start| start <= end).count();
+            *cell = (place + at_begin) as u32;
+            fullest = fullest.max(inside - at_begin);
+            place += inside;
+        }
+        // So many steps get over any number of intervals up to the fullest bucket's.
+        let steps = usize::BITS - fullest.leading_zeros();
+        Ok(Self { first, shift, steps, index, starts, words })
     }
 
     pub(super) fn size(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.words)
+        size_of_val(&*self.index) + size_of_val(&*self.starts) + size_of_val(&*self.words)
     }
 }
 
-/// The node of the last interval that starts at the key or before, from where the search left the tree: the last node
-/// that it left to the right. 0 if there was none.
-#[inline(always)]
-fn landing(below: usize) -> usize {
-    below.unbounded_shr(below.trailing_zeros() + 1)
-}
-
-/// The leftmost node under `node` in a tree of `count` nodes.
-fn leftmost(node: usize, count: usize) -> usize {
-    let mut node = node;
-    while 2 * node <= count {
-        node *= 2;
-    }
-    node
-}
-
-/// Flattens prefixes into intervals.
-#[derive(Default)]
-pub(super) struct Flatten6 {
-    /// First address and word, ascending.
-    intervals: Vec<(u128, Word)>,
-    /// The prefixes around the last interval, outermost first: last address and word.
-    open: Vec<(u128, Word)>,
-}
-
-impl Flatten6 {
-    /// Gives every address of a prefix `word`. Prefixes come in ascending order, a shorter one before those inside it.
-    pub(super) fn paint(&mut self, address: u128, length: u8, word: Word) {
-        self.close(|last| last < address);
-        self.begin(address, word);
-        self.open.push((address | u128::MAX.checked_shr(length.into()).unwrap_or(0), word));
-    }
-
-    /// The intervals of all that was painted.
-    pub(super) fn finish(mut self) -> Result<Intervals6, Limit> {
-        self.close(|_| true);
-        Intervals6::plant(&self.intervals)
-    }
-
-    /// Ends the innermost prefixes while their last address is `ended`: what is around them goes on.
-    fn close(&mut self, ended: impl Fn(u128) -> bool) {
-        while let Some((last, _)) = self.open.pop_if(|(last, _)| ended(*last)) {
-            let around = self.open.last().map_or(Word::ABSENT, |&(_, word)| word);
-            if let Some(next) = last.checked_add(1) {
-                self.begin(next, around);
-            }
-        }
-    }
-
-    /// Lets `word` begin at `start`, which is not before the last beginning.
-    fn begin(&mut self, start: u128, word: Word) {
-        self.intervals.pop_if(|&mut (last, _)| last == start);
-        if self.intervals.last().map_or(Word::ABSENT, |&(_, word)| word) != word {
-            self.intervals.push((start, word));
-        }
-    }
+/// Bits of an address within a bucket: as few as the number of buckets allows, but all that no two starts differ in,
+/// which would only make the index longer.
+fn bucket_bits(intervals: &[(u128, Word)], first: u128, last: u128) -> u32 {
+    let most = intervals.len().saturating_mul(BUCKETS_EACH).next_power_of_two().min(MOST_BUCKETS);
+    let needed = (u128::BITS - (last - first).leading_zeros()).saturating_sub(most.ilog2());
+    let differing = intervals.iter().fold(0, |bits, &(start, _)| bits | (start - first));
+    // One interval has no difference.
+    needed.max(differing.trailing_zeros()).min(u128::BITS - 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::super::TargetId;
     use super::*;
 
@@ -161,94 +158,82 @@ mod tests {
         TargetId(index).into()
     }
 
-    fn flatten(prefixes: &[(u128, u8, Word)]) -> Flatten6 {
-        let mut flatten = Flatten6::default();
-        for &(address, length, word) in prefixes {
-            flatten.paint(address, length, word);
-        }
-        flatten.close(|_| true);
-        flatten
-    }
-
-    fn naive(prefixes: &[(u128, u8, Word)], key: u128) -> Word {
-        let inside = |(address, length, _): &&(u128, u8, Word)| (address ^ key).leading_zeros() >= u32::from(*length);
-        prefixes.iter().filter(inside).max_by_key(|prefix| prefix.1).map_or(Word::ABSENT, |prefix| prefix.2)
-    }
-
-    #[test]
-    fn no_prefix_takes_no_memory() {
-        let intervals = Intervals6::default();
-        assert_eq!(intervals.size(), 0);
-        let intervals = flatten(&[]).finish().unwrap();
-        assert_eq!(intervals.lookup(0), Word::ABSENT);
-        assert_eq!(intervals.lookup(u128::MAX), Word::ABSENT);
-    }
-
-    #[test]
-    fn neighbours_of_one_owner_are_one_interval() {
-        let intervals = flatten(&[(0x10, 124, owner(1)), (0x20, 124, owner(1)), (0x20, 125, owner(1))]);
-        assert_eq!(intervals.intervals, [(0x10, owner(1)), (0x30, Word::ABSENT)]);
-    }
-
-    #[test]
-    fn the_whole_family_and_its_ends() {
-        let intervals = flatten(&[(0, 0, owner(0)), (0, 128, owner(1)), (u128::MAX, 128, owner(2))]);
-        assert_eq!(intervals.intervals, [(0, owner(1)), (1, owner(0)), (u128::MAX, owner(2))]);
-        let intervals = intervals.finish().unwrap();
-        for (key, word) in [(0, 1), (1, 0), (u128::MAX - 1, 0), (u128::MAX, 2)] {
-            assert_eq!(intervals.lookup(key), owner(word));
-        }
-    }
-
-    #[test]
-    fn trees_of_every_shape_find_every_interval() {
-        for count in 0..130_u16 {
-            let intervals: Vec<(u128, Word)> = (0..count).map(|n| (u128::from(n) * 10 + 10, owner(n))).collect();
-            let tree = Intervals6::plant(&intervals).unwrap();
-            for key in 0..u128::from(count) * 10 + 20 {
-                let expected = intervals.iter().rfind(|(start, _)| *start <= key).map_or(Word::ABSENT, |it| it.1);
-                assert_eq!(tree.lookup(key), expected, "{key} of {count}");
+    /// Holds lookups, staged and not, against the last interval that starts at the key or before: at every start, beside
+    /// it, and at `keys`.
+    fn check(starts: &[u128], keys: impl IntoIterator<Item = u128>) -> Intervals6 {
+        let intervals: Vec<(u128, Word)> = (0..).zip(starts).map(|(n, &start)| (start, owner(n))).collect();
+        let built = Intervals6::build(&intervals).unwrap();
+        let near = starts.iter().flat_map(|&start| [start, start.wrapping_sub(1), start.wrapping_add(1)]);
+        let keys: Vec<u128> = near.chain(keys).chain([0, u128::MAX]).collect();
+        for keys in keys.chunks(STAGE) {
+            let mut staged = [Word::ABSENT; STAGE];
+            built.lookup_stage(keys, |key| *key, &mut staged);
+            for (&key, staged) in keys.iter().zip(staged) {
+                let count = starts.partition_point(|&start| start <= key);
+                let expected = count.checked_sub(1).map_or(Word::ABSENT, |last| owner(last as u16));
+                assert_eq!(built.lookup(key), expected, "{key:x} among {}", starts.len());
+                assert_eq!(staged, expected, "{key:x} among {}, staged", starts.len());
             }
         }
+        built
     }
 
-    proptest! {
-        #[test]
-        fn the_longest_prefix_wins(
-            mut prefixes in prop::collection::vec((any::<u128>(), 0_u8..=128, 0_u16..4), 0..40),
-            near in prop::collection::vec((any::<prop::sample::Index>(), any::<u128>(), 0_u32..128), 200),
-        ) {
-            // Half of the prefixes lie inside others, so that they nest.
-            for index in (1..prefixes.len()).step_by(2) {
-                let (above, length, _) = prefixes[index - 1];
-                prefixes[index].0 = above ^ (prefixes[index].0 & u128::MAX.checked_shr(length.into()).unwrap_or(0));
-            }
-            let mut prefixes: Vec<(u128, u8, Word)> = prefixes
-                .into_iter()
-                .map(|(a, length, word)| (a & !u128::MAX.checked_shr(length.into()).unwrap_or(0), length, owner(word)))
-                .collect();
-            prefixes.sort_by_key(|&(address, length, _)| (address, length));
-            prefixes.dedup_by_key(|&mut (address, length, _)| (address, length));
-            let flat = flatten(&prefixes);
-            prop_assert!(flat.intervals.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 != pair[1].1));
-            let intervals = flat.finish().unwrap();
-            let bounds = prefixes.iter().flat_map(|&(first, length, _)| {
-                let last = first | u128::MAX.checked_shr(length.into()).unwrap_or(0);
-                [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
-            });
-            let near = near.iter().map(|(index, random, shift)| match prefixes.len() {
-                0 => *random,
-                len => prefixes[index.index(len)].0 ^ (random >> shift),
-            });
-            let keys: Vec<u128> = bounds.chain(near).collect();
-            for keys in keys.chunks(STAGE) {
-                let mut staged = [Word::ABSENT; STAGE];
-                intervals.lookup_stage(keys, &mut staged);
-                for (&key, staged) in keys.iter().zip(staged) {
-                    prop_assert_eq!(intervals.lookup(key), naive(&prefixes, key), "{:x}", key);
-                    prop_assert_eq!(staged, intervals.lookup(key));
+    #[test]
+    fn any_number_of_intervals_anywhere() {
+        for count in 0..130_u128 {
+            for (step, scale) in [(10, 1), (1, 1), (1, 1 << 64), (7, 1 << 63), (1, 1 << 120)] {
+                for from in [0, 1, 10] {
+                    let starts: Vec<u128> = (0..count).map_while(|n| (n * step + from).checked_mul(scale)).collect();
+                    check(&starts, (0..count * step + 20).map_while(|key| key.checked_mul(scale)));
                 }
+                let down: Vec<u128> = (0..count).map_while(|n| (n * step + 1).checked_mul(scale)).collect();
+                let up_to_the_end: Vec<u128> = down.iter().rev().map(|below| u128::MAX - below).collect();
+                check(&up_to_the_end, up_to_the_end.iter().map(|start| start ^ scale));
             }
         }
+    }
+
+    #[test]
+    fn one_interval_is_one_bucket() {
+        for start in [0, 1, 1 << 64, 1 << 127, u128::MAX] {
+            let built = check(&[start], [1 << 63, u128::MAX >> 1]);
+            assert_eq!((built.index.len(), built.steps), (1, 0), "{start:x}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_family_and_nothing_between() {
+        let built = check(&[0, u128::MAX], [1 << 126, 1 << 127]);
+        assert!(built.steps <= 1);
+        check(&[0, 1, u128::MAX - 1, u128::MAX], [1 << 126, 1 << 127]);
+    }
+
+    #[test]
+    fn starts_that_differ_in_the_last_bit_only() {
+        let built = check(&[u128::MAX - 1, u128::MAX], [1 << 127]);
+        assert_eq!((built.index.len(), built.shift, built.steps), (2, 0, 0));
+    }
+
+    #[test]
+    fn networks_side_by_side_need_no_search() {
+        let starts: Vec<u128> = (0..1000).map(|n| (0x2001_0db8 << 96) + ((0xffff - 500 + n) << 64)).collect();
+        let built = check(&starts, starts.iter().map(|start| start | u128::from(u64::MAX)));
+        assert_eq!((built.index.len(), built.shift, built.steps), (1000, 64, 0));
+    }
+
+    #[test]
+    fn all_but_one_in_one_bucket_are_searched() {
+        let mut starts: Vec<u128> = (0..1000).map(|n| (0x2001_0db8 << 96) + (n << 64)).collect();
+        starts.insert(0, 0);
+        let built = check(&starts, starts.iter().map(|start| start | u128::from(u64::MAX)));
+        assert_eq!(built.steps, 10, "as without an index");
+        assert!(built.index.len() <= 1 << 11);
+    }
+
+    #[test]
+    fn more_intervals_than_buckets() {
+        let starts: Vec<u128> = (1..=60_000).map(|n| n * n).collect();
+        let built = check(&starts, (0..60_000).map(|n| n * n * 2 / 3));
+        assert!(built.index.len() <= MOST_BUCKETS);
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The compiled table: immutable, from one data centre's point of view, made for lookups.
 //!
-//! An address resolves to a 32-bit word, IPv4 by a trie, IPv6 by a search in intervals; a word that names a port
+//! An address resolves to a 32-bit word, IPv4 by a trie, IPv6 by an index of intervals; a word that names a port
 //! plan leads to the owner of the port in one more read. Equal plans are stored once.
 //!
 //! Tables that a [`Compiler`] made by patches share memory. Which of these files lookups read: `trie4`, `intervals6`,
@@ -9,6 +9,7 @@
 
 mod compiler;
 mod extents;
+mod flatten6;
 mod intervals6;
 mod limit;
 mod owners;
@@ -155,10 +156,7 @@ impl Table {
         found: &mut [Word],
     ) {
         for (destinations, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
-            let mut keys = [0; STAGE];
-            keys.iter_mut().zip(destinations).for_each(|(place, destination)| *place = address(destination));
-            let keys = keys.get(..destinations.len()).unwrap_or_default();
-            self.intervals.lookup_stage(keys, found);
+            self.intervals.lookup_stage(destinations, &address, found);
             self.prefetch_ports(destinations, &port, found);
         }
     }
