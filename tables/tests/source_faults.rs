@@ -180,6 +180,10 @@ fn prefixes_and_kinds_of_entries() {
         ("/egress/2/previous", json!(4), vec!["egress[2].previous"]),
         ("/egress/3/unassigned", json!(false), vec!["egress[3].unassigned"]),
         ("/egress/3/unassigned", json!(1), vec!["egress[3].unassigned"]),
+        // Beside what it contradicts it may be a long way of saying nothing.
+        ("/egress/0/unassigned", json!(false), vec!["egress[0].unassigned"]),
+        ("/egress/1/unassigned", json!(false), vec!["egress[1].unassigned"]),
+        ("/egress/2/unassigned", json!(null), vec!["egress[2].unassigned"]),
         ("/egress/3/datacenter", json!("LHR"), vec!["egress[3].datacenter"]),
         ("/egress/3/tags", json!({}), vec!["egress[3].tags"]),
         ("/egress/3/portless", json!("lhr-1"), vec!["egress[3].portless"]),
@@ -213,6 +217,22 @@ fn prefixes_and_kinds_of_entries() {
     for (pointer, value, paths) in cases {
         changed(&[(pointer, value)], &paths);
     }
+}
+
+#[test]
+fn false_for_unassigned_is_one_fault_whatever_else_the_entry_says() {
+    let with = |changes: &[(&'static str, Value)], paths: &[&str]| {
+        let mut all = vec![("/egress/0/unassigned", json!(false))];
+        all.extend_from_slice(changes);
+        changed(&all, paths);
+    };
+    let only = ["egress[0].unassigned"];
+    with(&[("/egress/0/slices", json!("REMOVE"))], &only);
+    with(&[("/egress/0/slices", json!("REMOVE")), ("/egress/0/datacenter", json!("REMOVE"))], &only);
+    with(&[("/egress/0/slices", json!("REMOVE")), ("/egress/0/previous", json!("lhr-1"))], &only);
+    // The entry's own faults are still found.
+    with(&[("/egress/0/datacenter", json!("REMOVE"))], &["egress[0].unassigned", "egress[0]"]);
+    with(&[("/egress/0/ranges", json!([]))], &["egress[0].unassigned", "egress[0]"]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl<'de> Want<'de> for Egress {
 struct EntryDraft {
     prefix: Option<Prefix>,
     datacenter: Option<DatacenterId>,
+    unassigned: bool,
     slice_log: Option<u8>,
     spelled: Spelled,
     tags: TagDraft,
@@ -74,9 +75,7 @@ impl Members for EntryDraft {
                 value.want(Ranges(&mut self.spelled.ranges))?;
             }
             "server" => self.spelled.server = value.want(ServerName)?,
-            "unassigned" => {
-                value.want(True)?;
-            }
+            "unassigned" => self.unassigned = value.want(True)?.is_some(),
             "portless" => self.spelled.portless = value.want(ServerName)?,
             "previous" => self.spelled.previous = value.want(OrNull(ServerName))?.flatten(),
             _ => {
@@ -88,8 +87,12 @@ impl Members for EntryDraft {
 
     fn end(&mut self, mut at: At<'_>, seen: &Seen) {
         const KINDS: [&str; 4] = ["slices", "ranges", "server", "unassigned"];
-        let kinds: Vec<&str> = KINDS.into_iter().filter(|kind| seen.has(kind)).collect();
+        // What is not `true` is refused where it stands, and says nothing of the rest: perhaps it was meant as left out.
+        let is_unclear = seen.has("unassigned") && !self.unassigned;
+        let is_kind = |kind: &&str| seen.has(kind) && !(is_unclear && *kind == "unassigned");
+        let kinds: Vec<&str> = KINDS.into_iter().filter(is_kind).collect();
         match kinds.as_slice() {
+            [] if is_unclear => return,
             [_] => {}
             [] => at.fault("does not say whose it is: one of slices, ranges, server, unassigned is needed"),
             several => {
@@ -101,7 +104,7 @@ impl Members for EntryDraft {
                 at.draft.faults.add(&at.path.key(key), message);
             }
         };
-        if seen.has("unassigned") {
+        if self.unassigned {
             for key in ["datacenter", "tags", "portless", "previous"] {
                 misplaced(key, "has no place beside unassigned: these addresses are in nobody's hands");
             }
@@ -124,6 +127,7 @@ impl EntryDraft {
     fn clear(&mut self) {
         self.prefix = None;
         self.datacenter = None;
+        self.unassigned = false;
         self.slice_log = None;
         self.spelled.clear();
         self.tags.clear();
