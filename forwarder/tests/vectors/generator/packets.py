@@ -3,7 +3,10 @@
 
 import struct
 
-from scapy.all import ICMP, IP, TCP, UDP, Ether, ICMPv6EchoRequest, IPv6, Raw, raw
+from scapy.all import ICMP, IP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, Raw, raw
+from scapy.layers.inet import in4_pseudoheader
+from scapy.layers.inet6 import in6_pseudoheader
+from scapy.utils import checksum
 
 from .model import Inner, flow
 
@@ -25,19 +28,42 @@ def header(source, destination, protocol, **fields):
 
 
 def transport(protocol, sport, dport, ip, payload):
-    """The bytes of a transport header and payload, with right checksums where scapy knows the protocol."""
+    """The bytes of a transport header and payload, with right checksums."""
     if protocol == "tcp":
         return raw((ip / TCP(sport=sport, dport=dport, flags="SA", seq=1, ack=2) / Raw(payload)))[len(raw(ip)) :]
     if protocol == "udp":
         return raw((ip / UDP(sport=sport, dport=dport) / Raw(payload)))[len(raw(ip)) :]
     ports = struct.pack(">HH", sport, dport)
-    if protocol == "udplite":
-        return ports + bytes.fromhex("0008 0000") + payload
-    if protocol == "sctp":  # verification tag, CRC-32C, a COOKIE ACK chunk
-        return ports + bytes.fromhex("11223344 00000000 0b000004") + payload
-    if protocol == "dccp":  # data offset 3, DCCP-Data with a short sequence number
-        return ports + bytes.fromhex("03000000 04000001") + payload
+    if protocol == "udplite":  # checksum over the header's eight bytes; 0 is none (RFC 3828, section 3.1)
+        data = with_checksum(ip, 136, ports + bytes.fromhex("0008 0000"), 6, 8 + len(payload))
+        return data + payload
+    if protocol == "sctp":  # verification tag, CRC-32C over all (RFC 9260, section 6.8), a COOKIE ACK chunk
+        tag, chunk = bytes.fromhex("11223344"), bytes.fromhex("0b000004")
+        return ports + tag + struct.pack("<I", castagnoli(ports + tag + bytes(4) + chunk + payload)) + chunk + payload
+    if protocol == "dccp":  # data offset 3, checksum over all (RFC 4340, section 9), DCCP-Data with a short sequence number
+        return with_checksum(ip, 33, ports + bytes.fromhex("03000000 04000001") + payload, 6)
     raise ValueError(protocol)
+
+
+def with_checksum(ip, number, data, at, length=None):
+    """The data with the right checksum at an offset where it has zeros; `length` is that of the pseudo-header."""
+    pseudo = in6_pseudoheader if isinstance(ip, IPv6) else in4_pseudoheader
+    pseudo = pseudo(number, ip, len(data) if length is None else length)
+    sum_ = checksum(raw(pseudo) + data) or 0xFFFF
+    return data[:at] + struct.pack(">H", sum_) + data[at + 2 :]
+
+
+def castagnoli(data):
+    """CRC-32C as RFC 9260 has it, bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+assert castagnoli(b"123456789") == 0xE3069283  # the check value of the catalogue of CRCs
 
 
 def packet(destination, dport, protocol="tcp", sport=443, payload=b"sluice!!", source=None, **fields):
@@ -72,12 +98,12 @@ def echo(destination, identifier=0x1234, reply=False, source=None):
     """An echo request or reply: the identifier stands for both ports."""
     source = source or client(destination)
     if ":" in destination:
-        message = raw(IPv6(src=source, dst=destination) / ICMPv6EchoRequest(id=identifier, seq=1, data=b"sluice"))[40:]
-        number, kind = 58, 129 if reply else 128
+        kind = ICMPv6EchoReply if reply else ICMPv6EchoRequest
+        message = raw(IPv6(src=source, dst=destination) / kind(id=identifier, seq=1, data=b"sluice"))[40:]
+        number = 58
     else:
-        message = raw(ICMP(type=8, id=identifier, seq=1) / Raw(b"sluice"))
-        number, kind = 1, 0 if reply else 8
-    message = bytes([kind]) + message[1:]
+        message = raw(ICMP(type=0 if reply else 8, id=identifier, seq=1) / Raw(b"sluice"))
+        number = 1
     return Inner(
         joined(header(source, destination, number), message), flow(source, destination, number, identifier, identifier)
     )
