@@ -49,19 +49,21 @@ proptest! {
     fn every_fragment_meets_what_the_rules_say(steps in prop::collection::vec((pause(), piece()), 1..100)) {
         let mut world = World::load_with("plain", |settings| settings.fragments.contexts = 256);
         let mut rules = Rules::default();
-        let mut sent = Vec::new();
+        let (mut sent, mut kernel) = (Vec::new(), 0);
         world.now = Nanos(5_000_000_000);
         for (number, (pause, piece)) in (0..).zip(steps) {
             world.now.0 += pause;
             let fates = world.process(&[piece.frame(number)]);
             for fate in fates.iter().chain(&world.released) {
-                if let Fate::Transmit(frames) = fate {
-                    sent.extend(frames.iter().map(|(_, frame)| Piece::number(frame)));
+                match fate {
+                    Fate::Transmit(frames) => sent.extend(frames.iter().map(|(_, frame)| Piece::number(frame))),
+                    Fate::Kernel => kernel += 1,
+                    Fate::Drop | Fate::Held => {}
                 }
             }
             rules.receive(number, &piece, world.now.0);
             prop_assert_eq!(&sent, &rules.sent, "after {:?}", piece);
-            prop_assert_eq!(drops(&world), rules.drops.clone(), "after {:?}", piece);
+            prop_assert_eq!((kernel, drops(&world)), (rules.kernel, rules.drops.clone()), "after {:?}", piece);
             prop_assert_eq!(world.counters.held, rules.held(), "after {:?}", piece);
         }
         world.finish();

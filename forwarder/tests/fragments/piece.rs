@@ -15,6 +15,8 @@ pub(crate) struct Piece {
     pub(crate) more: bool,
     pub(crate) is_owned: bool,
     pub(crate) is_martian: bool,
+    /// From another forwarder, in GUE.
+    pub(crate) is_from_peer: bool,
 }
 
 /// A sliced address of the vectors' plain world.
@@ -37,6 +39,8 @@ pub(crate) enum Upper {
     EchoRequest,
     /// About a UDP packet of the owner's.
     Error,
+    /// Neighbour discovery.
+    Discovery,
     Gre,
     /// Destination options in front of UDP. Of IPv4 they are a protocol without ports.
     Options,
@@ -50,16 +54,22 @@ pub(crate) fn piece() -> impl Strategy<Value = Piece> {
     let upper = prop_oneof![
         4 => Just(Upper::Udp),
         2 => prop::sample::select(vec![
-            Upper::Tcp, Upper::EchoReply, Upper::EchoRequest, Upper::Error, Upper::Gre, Upper::Options
+            Upper::Tcp, Upper::EchoReply, Upper::EchoRequest, Upper::Error, Upper::Discovery, Upper::Gre, Upper::Options
         ]),
     ];
     let offset = prop_oneof![4 => Just(0), 6 => 1..8_u16, 1 => prop::sample::select(vec![0x1ffd_u16, 0x1ffe, 0x1fff])];
     let len = prop_oneof![8 => (0..6_u16).prop_map(|units| units * 8), 1 => 1..50_u16];
-    (to, upper, 0..2_u8, offset, len, any::<bool>(), prop::bool::weighted(0.8), prop::bool::weighted(0.03)).prop_map(
-        |(to, upper, id, offset, len, more, is_owned, is_martian)| {
-            // What IPv6 quotes is left to the golden vectors. Without offset or more it would be whole.
-            let upper = if to == To::V6 && upper == Upper::Error { Upper::Udp } else { upper };
-            Piece { to, upper, id, offset, len, more: more || offset == 0, is_owned, is_martian }
+    let rare = (prop::bool::weighted(0.8), prop::bool::weighted(0.03), prop::bool::weighted(0.2));
+    (to, upper, 0..2_u8, offset, len, any::<bool>(), rare).prop_map(
+        |(to, upper, id, offset, len, more, (is_owned, is_martian, is_from_peer))| {
+            let upper = match (to, upper) {
+                // What IPv6 quotes is left to the golden vectors.
+                (To::V6, Upper::Error) => Upper::Discovery,
+                (To::V4 | To::V4Portless, Upper::Discovery) => Upper::Udp,
+                _ => upper,
+            };
+            // Without offset or more it would be whole.
+            Piece { to, upper, id, offset, len, more: more || offset == 0, is_owned, is_martian, is_from_peer }
         },
     )
 }
@@ -89,6 +99,7 @@ impl Piece {
         let mut payload = match (self.upper, self.to) {
             (Upper::Options, _) => [&[17, 0, 1, 4, 0, 0, 0, 0], &ports[..]].concat(),
             (Upper::EchoReply, To::V6) => vec![129, 0, 0, 0, high, low, 0, 1],
+            (Upper::Discovery, _) => vec![135, 0, 0, 0, 0, 0, 0, 0],
             (Upper::EchoReply, _) => vec![0, 0, 0, 0, high, low, 0, 1],
             (Upper::EchoRequest, To::V6) => vec![128, 0, 0, 0, high, low, 0, 1],
             (Upper::EchoRequest, _) => vec![8, 0, 0, 0, high, low, 0, 1],
@@ -112,7 +123,22 @@ impl Piece {
             To::V6 => (self.packet_v6(&payload), [0x86, 0xdd]),
             _ => (self.packet_v4(&payload), [0x08, 0]),
         };
+        let (packet, ethertype) = match self.is_from_peer {
+            true => (self.in_gue(&packet), [0x08, 0]),
+            false => (packet, ethertype),
+        };
         [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9], &ethertype[..], &packet].concat()
+    }
+
+    /// The packet as a forwarder of CDG sends it to the own address, without private data.
+    fn in_gue(&self, packet: &[u8]) -> Vec<u8> {
+        let len = packet.len() as u16;
+        let mut outer = header_v4(12 + len, [0, 0], [0x40, 0], 17, [10, 1, 0, 1], &[10, 0, 0, 1]);
+        outer.extend([0xc0, 0, 0x17, 0xc0]);
+        outer.extend((12 + len).to_be_bytes());
+        outer.extend([0, 0, 0, if self.to == To::V6 { 41 } else { 4 }, 0, 0]);
+        outer.extend(packet);
+        outer
     }
 
     /// Where there is room for the number, behind what decides.
@@ -139,14 +165,10 @@ impl Piece {
     }
 
     fn packet_v4(&self, payload: &[u8]) -> Vec<u8> {
-        let mut packet = vec![0x45, 0];
-        packet.extend((20 + payload.len() as u16).to_be_bytes());
-        packet.extend([0, self.id]);
-        packet.extend((self.offset | (u16::from(self.more) << 13)).to_be_bytes());
-        packet.extend([57, self.protocol(), 0, 0, if self.is_martian { 127 } else { 203 }, 0, 113, 9]);
-        packet.extend(self.destination());
-        let sum: u32 = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-        packet[10..12].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+        let fragmentation = (self.offset | (u16::from(self.more) << 13)).to_be_bytes();
+        let source = [if self.is_martian { 127 } else { 203 }, 0, 113, 9];
+        let (len, id) = (payload.len() as u16, [0, self.id]);
+        let mut packet = header_v4(len, id, fragmentation, self.protocol(), source, &self.destination());
         packet.extend(payload);
         packet
     }
@@ -163,4 +185,22 @@ impl Piece {
         packet.extend(payload);
         packet
     }
+}
+
+fn header_v4(
+    len: u16,
+    id: [u8; 2],
+    fragmentation: [u8; 2],
+    protocol: u8,
+    source: [u8; 4],
+    destination: &[u8],
+) -> Vec<u8> {
+    let mut header = vec![0x45, 0];
+    header.extend((20 + len).to_be_bytes());
+    header.extend([id, fragmentation, [57, protocol], [0, 0]].concat());
+    header.extend(source);
+    header.extend(destination);
+    let sum: u32 = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    header[10..12].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+    header
 }

@@ -10,6 +10,9 @@ const SECOND: u64 = 1_000_000_000;
 /// Dropped for a reason, or sent.
 type Verdict = Result<(), &'static str>;
 
+/// A verdict that is none of the reasons: the kernel's, from whom the Internet brings.
+const NOT_OURS: Verdict = Err("not ours");
+
 /// "`src`, `dst`, `id`, and protocol for IPv4"; the source is the same for all that are no martians.
 type Key = (To, u8, Option<u8>);
 
@@ -37,6 +40,8 @@ pub(crate) struct Rules {
     waiting: Vec<Waiting>,
     /// Last bytes of what has been sent, in order.
     pub(crate) sent: Vec<u8>,
+    /// How many the kernel got.
+    pub(crate) kernel: u64,
     pub(crate) drops: BTreeMap<&'static str, u64>,
 }
 
@@ -111,6 +116,8 @@ impl Rules {
     fn meet(&mut self, number: u8, piece: &Piece, verdict: Verdict) {
         match verdict {
             Ok(()) => self.sent.push(piece.last_byte(number)),
+            NOT_OURS if piece.is_from_peer => *self.drops.entry("gue_not_ours").or_default() += 1,
+            NOT_OURS => self.kernel += 1,
             Err(reason) => *self.drops.entry(reason).or_default() += 1,
         }
     }
@@ -138,6 +145,7 @@ fn selected(piece: &Piece) -> Verdict {
     }
     match piece.upper {
         Upper::EchoRequest => Err("icmp_unwanted"),
+        Upper::Discovery => NOT_OURS,
         Upper::Error if piece.len < QUOTE => Err("icmp_unroutable"),
         _ if piece.is_owned => Ok(()),
         _ => Err("unallocated_port"),
