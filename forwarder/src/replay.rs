@@ -30,8 +30,8 @@ const FILE_BUFFER: usize = 1 << 18;
 /// What to replay, and by what table.
 #[derive(Debug)]
 pub struct Replay<'a> {
-    /// The configuration's settings. In a replay every device has a kernel path, and forwarded frames go to the zero MAC
-    /// if no device has a next hop.
+    /// The configuration's settings. In a replay every device has a kernel path, and one without a next hop sends to the
+    /// zero MAC.
     pub settings: Settings,
     /// The table.
     pub source: &'a Source,

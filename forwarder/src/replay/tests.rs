@@ -117,6 +117,24 @@ fn there_is_always_a_kernel_path_and_a_next_hop() {
     assert_eq!(folder.read("out.pcap")[0].1[..6], [2, 0, 0, 0, 0, 2], "the first device that has a next hop");
 }
 
+/// The bytes are scapy's.
+#[test]
+fn an_answer_to_a_peer_leaves_by_its_device_though_that_has_no_next_hop() {
+    const REQUEST: &[u8] = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x08\0\
+        \x45\0\0\x42\0\0\x40\0\x3d\x11\x29\xaa\x0a\0\0\x01\x0a\0\0\x01\xc3\x50\x17\xc0\0\x2e\0\0\0\x04\0\0\
+        \x45\0\0\x22\0\x07\0\0\x39\x01\x95\x9e\xc0\0\x02\x01\xc6\x33\x64\x01\x08\0\x99\x8f\x12\x34\0\x01sluice";
+    const REPLY: &[u8] = b"\0\0\0\0\0\0\x02\0\0\0\0\x01\x08\0\
+        \x45\0\0\x22\0\0\x40\0\x40\x01\x4e\xa5\xc6\x33\x64\x01\xc0\0\x02\x01\0\0\xa1\x8f\x12\x34\0\x01sluice";
+    let folder = Folder::with(&[(0, REQUEST.into()), (1_000, testing::udp(SLICED, OWNED_PORT, 1))], Resolution::Micro);
+    let mut settings = testing::settings();
+    settings.devices.reverse();
+    let report = folder.replay_with(settings, "out.pcap", None).unwrap();
+    assert_eq!((report.counters.tx, report.counters.drops.values().sum::<u64>()), (2, 0));
+    let out = folder.read("out.pcap");
+    assert_eq!(out[0].1, REPLY);
+    assert_eq!(out[1].1[..6], [2, 0, 0, 0, 0, 2], "what is forwarded still leaves by the other device");
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let folder = Folder::with(&mixed(), Resolution::Nano);
