@@ -13,9 +13,9 @@ use benches::machine::{Watch, anonymous_memory};
 use benches::windows::round;
 use benches::{Family, Pool, Shape, network};
 use clap::Parser;
+use forwarder::control::generations::Loaded;
 use forwarder::control::load::Document;
 use forwarder::settings::Settings;
-use forwarder::state::ForwardingState;
 use forwarder::wire::MacAddr;
 use serde_json::json;
 use tables::Publisher;
@@ -57,8 +57,8 @@ fn run(args: &Args, path: &Path) -> Result<(), String> {
     let settings = network::settings(MacAddr::default());
     let before = anonymous_memory();
     let watch = Watch::new();
-    let (loaded, peak) = with_peak(|| load(path, &settings));
-    let Loaded { parse, build, table_bytes } = loaded?;
+    let (found, peak) = with_peak(|| load(path, &settings));
+    let Found { parse, build, table_bytes } = found?;
     let machine = watch.machine();
     let peak = peak.saturating_sub(before);
     let (parse, build) = (round(parse), round(build));
@@ -93,7 +93,7 @@ fn write(path: &Path, shape: Shape) -> io::Result<u64> {
     Ok(bytes)
 }
 
-struct Loaded {
+struct Found {
     /// Seconds.
     parse: f64,
     build: f64,
@@ -101,17 +101,18 @@ struct Loaded {
 }
 
 /// What a reload does, but for telling anybody.
-fn load(path: &Path, settings: &Settings) -> Result<Loaded, String> {
+fn load(path: &Path, settings: &Settings) -> Result<Found, String> {
     let start = Instant::now();
     let source = Document::File(path).read().map_err(|faults| faults.to_string())?;
     let parse = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let state = ForwardingState::build(&source, 1, &network::viewpoint(), settings).map_err(|f| f.to_string())?;
+    let loaded = Loaded::new(source, 1, &network::viewpoint(), settings).map_err(|faults| faults.to_string())?;
+    let Loaded { source, compiler, state } = loaded;
     let table_bytes = state.table.size();
     let (publisher, _readers) = Publisher::new(Box::new(state), 1);
     let build = start.elapsed().as_secs_f64();
-    drop((source, publisher));
-    Ok(Loaded { parse, build, table_bytes })
+    drop((source, compiler, publisher));
+    Ok(Found { parse, build, table_bytes })
 }
 
 /// The most anonymous memory that this process had during `work`.

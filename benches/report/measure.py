@@ -37,7 +37,7 @@ class Programs:
     def ours(self, program, *arguments):
         """A program of this crate."""
         command = [self.binaries / program, "--json", *arguments]
-        if program != "load":
+        if program != "load" and "--seconds" not in arguments:
             command += ["--seconds", self.seconds * (5 if program == "reloads" else 1)]
         found = json.loads(call(command))
         if "ns_per_packet" in found:

@@ -15,7 +15,8 @@ def cells(row):
     ratio = f"{row['ratio']:.2f} ×" if row["ratio"] else ""
     goal = "; ".join(part for part in (row["goal"], row["note"]) if part)
     doubts = "; ".join(row["doubts"])
-    return [row["what"], f"{row['value']:g} {row['unit']}", goal, VERDICTS[row["met"]], row["peer"] or "", ratio, doubts]
+    verdict = VERDICTS[row["met"]] + (" ?" if row["doubts"] and row["met"] is not None else "")
+    return [row["what"], f"{row['value']:g} {row['unit']}", goal, verdict, row["peer"] or "", ratio, doubts]
 
 
 def text(report):

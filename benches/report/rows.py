@@ -25,9 +25,11 @@ RUNS = {
     "DPDK lookups 1 M": ("lookups", MILLION),
     "load 1 M": ("ours", "load"),
     "reloads 1 k": ("ours", "reloads"),
+    # A minute with patches, and by turns with it one without.
+    "patches 1 M": ("ours", "reloads", "--change", "patch", "--addresses", MILLION, "--every", 1, "--seconds", 120),
 }
-SLOW = {"pipeline 10 M"}
-ONCE = {"lookup", "pipeline 10 M", "reloads 1 k"}
+SLOW = {"pipeline 10 M", "patches 1 M"}
+ONCE = {"lookup", "pipeline 10 M", "reloads 1 k", "patches 1 M"}
 
 # What makes a figure doubtful: time that the host gave to others (percent), processors at other work, and runs that differ by
 # so much of their median.
@@ -78,13 +80,16 @@ def lookups(runs):
 
 
 def tables(runs):
-    loads, reloads = "load 1 M", "reloads 1 k"
+    loads, reloads, patches = "load 1 M", "reloads 1 k", "patches 1 M"
     yield row(runs, "1,000,000 addresses from JSON to published", loads, "s", 4, path=("seconds",))
     yield row(runs, "bytes an address", loads, "B", 80, path=("bytes_per_address",))
     yield row(runs, "anonymous memory while loading, of the table's", loads, "×", 4, path=("peak_over_table",))
     yield row(runs, "reload at full load: swap, 99 of 100", reloads, "ms", 1, path=("swap_ms", "p99"))
     yield row(runs, "slowest hundredth of 10 ms windows with reloads, of those without", reloads, "%", 95,
               path=("slowest_percent",), at_least=True)
+    yield row(runs, "patches of one slice a second, 1,000,000 addresses, for a minute", patches, "", 990, at_least=True,
+              path=("changes_per_second",))
+    yield row(runs, "throughput with them, of that without", patches, "%", 95, path=("median_percent",), at_least=True)
 
 
 class Runs:
