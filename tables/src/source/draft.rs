@@ -79,7 +79,7 @@ pub(super) enum Spelling {
     Slices(u8),
     /// Ranges, one for each run of the plan, in the same order.
     Ranges,
-    /// Something else, kept in [`Draft::kept`].
+    /// Something else, kept in [`EgressDraft::kept`].
     Kept,
 }
 
