@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forwarder::io::dpdk::Dpdk;
+use forwarder::io::dpdk::{Dpdk, DpdkIo, Mbuf};
 use forwarder::io::{DeviceIndex, PacketIo};
 use tempfile::tempdir;
 
@@ -32,18 +32,22 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Sends a capture as soon as there is a link, then waits until there is none: the server of 22.11 does not survive a
-/// client that leaves first.
-fn peer(folder: &Path) {
+/// A memif device, and the frames of the capture, not yet sent.
+fn start(role: &str, folder: &Path) -> (Dpdk, DpdkIo, Vec<Mbuf>) {
     let pcap = format!("net_pcap0,rx_pcap={}/in.pcap", folder.display());
-    let devices = [device("memif", &memif("client", folder)), device("source", &pcap)];
+    let devices = [device("memif", &memif(role, folder)), device("source", &pcap)];
     let mut dpdk = Dpdk::start(&strings(&EAL), &devices, 1, 64, 0).unwrap();
     let mut io = dpdk.queues().remove(0);
     let mut frames = Vec::new();
     io.receive(PCAP, &mut frames, 200);
     assert_eq!(frames.len(), 200);
-    io.transmit(MEMIF, &mut frames);
-    assert_eq!(frames.len(), 200, "without a link everything stays");
+    (dpdk, io, frames)
+}
+
+/// Sends a capture as soon as there is a link, then waits until there is none: the server of 22.11 does not survive a
+/// client that leaves first.
+fn peer(folder: &Path) {
+    let (dpdk, mut io, mut frames) = start("client", folder);
     until(|| {
         io.transmit(MEMIF, &mut frames);
         frames.is_empty()
@@ -59,15 +63,16 @@ isolated! {
         let folder = tempdir().unwrap();
         let sent = capture::frames(200);
         capture::write(&folder.path().join("in.pcap"), &sent);
-        let server = [device("memif", &memif("server", folder.path()))];
-        let mut dpdk = Dpdk::start(&strings(&EAL), &server, 1, 64, 0).unwrap();
-        let mut io = dpdk.queues().remove(0);
+        // The server comes first, or the client does not start; so it alone is sure to have no link yet.
+        let (dpdk, mut io, mut frames) = start("server", folder.path());
         assert!(!dpdk.link_up(MEMIF));
+        io.transmit(MEMIF, &mut frames);
+        assert_eq!(frames.len(), 200, "without a link everything stays");
+        io.free(&mut frames);
 
         let at = folder.path().to_owned();
         let test = path(module_path!(), "frames_cross_to_another_process");
         let peer = thread::spawn(move || run_beside(&test, &[(PEER, &at)]));
-        let mut frames = Vec::new();
         until(|| {
             io.receive(MEMIF, &mut frames, 64);
             frames.len() >= sent.len() || peer.is_finished()
