@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Thousands of patches, and garbage between them: what runs then is what a freshly compiled document says. Random, from a
-//! fixed seed; port bounds are those of slices, the finer ones are in the tests of `tables`.
+//! Ten thousand patches under traffic, and garbage between them: what runs then is what a freshly compiled document says, in
+//! no more memory than before. Random, from a fixed seed; port bounds are those of slices, the finer ones are in the tests of
+//! `tables`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,20 +11,28 @@
 )]
 
 mod control_support;
+mod patch_traffic;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use control_support::{Client, Place, Running};
 use forwarder::explain::{self, Protocol, Query};
-use forwarder::io::memory::MemoryIo;
+use patch_traffic::{FIXED_ADDRESS, FIXED_SERVER, Seen, Traffic};
 use serde_json::{Value, json};
 use tables::{Source, Table};
 
 const ADDRESSES: u64 = 256;
 const SLICES: u64 = 32;
-const ROUNDS: usize = 3;
-const PATCHES: usize = 1_000;
+const ROUNDS: usize = 5;
+/// In a round.
+const PATCHES: usize = 2_000;
+/// Ports of an address that are asked for after a round.
+const ASKED: u64 = 4;
+/// What the process may grow by after the first round, in KiB: the noise of an allocator. A state that were kept for each
+/// patch would be a hundred times as much.
+const NOISE: u64 = 16 << 10;
 
 /// xorshift64*.
 struct Random(u64);
@@ -56,12 +65,17 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let mut servers: BTreeMap<_, _> = (0..20).map(|number| (format!("lhr-{number}"), server(number))).collect();
+        servers.insert("fixed".to_owned(), json!({"datacenter": "LHR", "address": FIXED_SERVER}));
         servers.insert("cdg-1".to_owned(), json!({"datacenter": "CDG", "address": "10.1.1.1"}));
         let mut model = Self { servers, entries: BTreeMap::new(), random: Random(7) };
         for address in 0..ADDRESSES {
             let entry = model.entry(address);
             model.entries.insert(address, entry);
         }
+        let owners = vec!["fixed"; SLICES as usize];
+        let slices = json!({"ports": 2048, "owners": owners});
+        let fixed = json!({"prefix": format!("{FIXED_ADDRESS}/32"), "datacenter": "LHR", "slices": slices});
+        model.entries.insert(u64::MAX, fixed);
         model
     }
 
@@ -152,14 +166,14 @@ impl Model {
     }
 }
 
-fn compare(running: &Running, model: &Model) {
+fn compare(running: &Running, model: &mut Model) {
     let source = Source::from_slice(model.document().to_string().as_bytes()).unwrap();
     let table = Table::compile(&source, &running.place.config().viewpoint()).unwrap();
     let own = &running.forwarder.settings().underlay;
-    for address in 0..ADDRESSES {
-        let address = IpAddr::from(Ipv4Addr::new(198, 51, 100 + (address / 256) as u8, (address % 256) as u8));
-        for slice in 0..SLICES {
-            let query = Query { address, port: Some(slice as u16 * 2048 + 1), protocol: Protocol::Number(17) };
+    for address in (0..ADDRESSES).map(|address| IpAddr::from(Ipv4Addr::new(198, 51, 100, address as u8))) {
+        for _ in 0..ASKED {
+            let port = Some(model.random.below(1 << 16) as u16);
+            let query = Query { address, port, protocol: Protocol::Number(17) };
             let fresh = explain::explain(&table, source.prefix_around(address), 42, own, query).unwrap();
             let online = running.forwarder.explain(query).unwrap();
             assert_eq!(json!(online), json!(fresh), "{query:?}");
@@ -173,26 +187,49 @@ fn refuse(client: &mut Client, garbage: Value) {
     assert!(code == Some(-32000) || code == Some(-32001), "{garbage}: {answer}");
 }
 
+/// Memory of this process, in KiB, counted page by page.
+fn resident() -> u64 {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Patches, garbage and a look at the outcome; the memory of the process and of the table then.
+fn round(running: &Running, client: &mut Client, model: &mut Model) -> (u64, u64) {
+    for _ in 0..PATCHES {
+        if model.random.below(10) == 0 {
+            refuse(client, model.garbage());
+        }
+        client.result("patch", model.patch());
+    }
+    compare(running, model);
+    let status = client.result("status", json!({}));
+    (resident(), status["table"]["bytes"].as_u64().unwrap())
+}
+
 #[test]
-fn thousands_of_patches_lead_to_the_document_that_they_say() {
+fn ten_thousand_patches_lead_to_the_document_that_they_say() {
     let mut model = Model::new();
     let place = Place::new();
     let config = std::fs::read_to_string(place.path("sluice.toml")).unwrap();
     place.write("sluice.toml", &config.replace("ipv6 = \"2001:db8:a::1\"", ""));
     place.write("table.json", &model.document().to_string());
-    let running = Running::with(place, MemoryIo::new(1));
+    let seen = Arc::new(Seen::default());
+    let address = |number| Ipv4Addr::new(198, 51, 100, (number >> 24) as u8);
+    let mut running = Running::with(place, Traffic::new(Arc::clone(&seen), address));
     let mut client = running.client();
-    for _ in 0..ROUNDS {
-        for _ in 0..PATCHES {
-            if model.random.below(10) == 0 {
-                refuse(&mut client, model.garbage());
-            }
-            client.result("patch", model.patch());
-        }
-        compare(&running, &model);
+    let (resident, bytes) = round(&running, &mut client, &mut model);
+    for _ in 1..ROUNDS {
+        let now = round(&running, &mut client, &mut model);
+        assert!(now.0 < resident + NOISE, "{} KiB after {resident} KiB", now.0);
+        assert!(now.1 < 2 * bytes, "a table of {} bytes after one of {bytes}", now.1);
     }
-    assert!(running.forwarder.generations().running().revision > 1_500);
+    assert!(running.forwarder.generations().running().revision > 5_000);
     // The same by content, too.
     let document = model.document();
     assert_eq!(client.result("reload", json!({"table": document}))["changed"], false);
+    let conservation = client.result("stats", json!({}))["conservation"].clone();
+    assert_eq!(conservation, json!({"imbalance": 0, "ok": true}));
+    running.stop().unwrap();
+    seen.check(&running.forwarder.stats().counters);
 }
