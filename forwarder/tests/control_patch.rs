@@ -203,6 +203,24 @@ fn what_this_forwarder_alone_refuses_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_server_may_move_to_where_this_forwarder_has_no_way() {
+    let running = ipv4_only();
+    let mut client = running.client();
+    let moved = json!({"set": {
+        "servers": {"lhr-2": {"datacenter": "CDG", "address": "2001:db8:b:1::2"}},
+        "egress": [{"prefix": "198.51.100.2/32", "datacenter": "LHR", "server": "lhr-1", "previous": "lhr-2"}]
+    }, "ports": [{"prefix": "198.51.100.1/32", "ports": "4096-6143", "server": "lhr-1"}]});
+    for dry_run in [true, false] {
+        assert_eq!(client.result("patch", with(moved.clone(), json!({"dry_run": dry_run})))["revision"], 1);
+    }
+    assert_eq!(owner(&mut client, 5000), "lhr-1");
+    let back = json!({"set": {"servers": {"lhr-2": {"datacenter": "LHR", "address": "10.0.1.9"}}}});
+    assert_eq!(client.result("patch", with(back, ports("lhr-2")))["revision"], 2);
+    let explained = client.result("explain", json!({"address": "198.51.100.1", "port": 3000}));
+    assert_eq!((&explained["target"], &explained["outer_destination"]), (&json!("lhr-2"), &json!("10.0.1.9")));
+}
+
+#[test]
 fn a_reload_discards_patches_and_says_how_many() {
     let running = Running::new();
     let mut client = running.client();

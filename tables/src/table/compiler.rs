@@ -119,7 +119,7 @@ impl Compiler {
 
     fn change(&mut self, source: &Source, changes: &Changes) -> Result<(), Limit> {
         if changes.directory {
-            self.owners.targets.refresh(source);
+            self.owners.targets.refresh(source, self.place.own());
         }
         changes.freed_plans.iter().for_each(|&plan| self.owners.forget(plan));
         self.owners.sweep(source);

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use super::limit::Limit;
 use super::{Target, TargetId};
 use crate::growing::Growing;
-use crate::source::{Owner, Server, ServerId, Source};
+use crate::source::{DatacenterId, Owner, Server, ServerId, Source};
 
 /// A target's id fits a slot of a port plan, which keeps one value for "nobody".
 pub(super) const MOST_TARGETS: usize = u16::MAX as usize;
@@ -40,15 +40,16 @@ impl Targets {
         self.all.clone()
     }
 
-    /// Takes what the source says of servers now, which may have other numbers than before. Those that it has no longer
-    /// keep their targets, to which no address leads.
-    pub(super) fn refresh(&mut self, source: &Source) {
+    /// Takes what the source says of servers now, which may have other numbers than before. Those that it has no longer in
+    /// the data centre `own` keep their targets as they are, to which no address leads: where they went, this forwarder may
+    /// have no way.
+    pub(super) fn refresh(&mut self, source: &Source, own: Option<DatacenterId>) {
         self.settled.clear();
         self.draining.clear();
         let mut now = Growing::default();
         let before = self.all();
         for (id, old) in (0..).map(TargetId).zip(before.iter()) {
-            let owner = owner_of(source, old);
+            let owner = owner_of(source, own, old);
             owner.into_iter().for_each(|owner| self.list(source, owner, id));
             now.push(owner.and_then(|owner| target(source, owner)).unwrap_or_else(|| old.clone()));
         }
@@ -98,9 +99,9 @@ fn target(source: &Source, owner: Owner) -> Option<Target> {
     })
 }
 
-/// The owner that a target stands for, if the source has its servers still.
-fn owner_of(source: &Source, target: &Target) -> Option<Owner> {
-    let server = source.find_server(&target.name)?;
+/// The owner that a target stands for, if the source has its servers still: the previous one anywhere.
+fn owner_of(source: &Source, own: Option<DatacenterId>, target: &Target) -> Option<Owner> {
+    let server = source.find_server(&target.name).filter(|&id| Some(source.server(id).datacenter) == own)?;
     let previous = match &target.previous {
         None => None,
         Some((previous, _)) => Some(source.find_server(previous)?),

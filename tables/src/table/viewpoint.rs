@@ -41,6 +41,11 @@ impl Place {
         if faults.is_empty() { Ok(place) } else { Err(Faults(faults)) }
     }
 
+    /// This forwarder's own data centre; none if the source has none at all.
+    pub(super) fn own(&self) -> Option<DatacenterId> {
+        self.own
+    }
+
     /// What an entry of that data centre leads to; none if it is this forwarder's own.
     pub(super) fn remote(&self, datacenter: DatacenterId) -> Option<RemoteId> {
         self.remote_ids.get(datacenter.0 as usize).copied().flatten()
