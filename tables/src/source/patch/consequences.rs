@@ -77,9 +77,12 @@ impl Consequences<'_> {
         if affected.is_empty() {
             return;
         }
-        let named = self.plans_that_name(&affected);
+        let mut named = self.plans_that_name(&affected);
         let (mut runs, mut uses) = (Vec::new(), Vec::new());
         for entry in self.untouched() {
+            if affected.is_empty() {
+                break;
+            }
             self.uses(entry, &named, &mut runs, &mut uses);
             for (server, role) in uses.drain(..) {
                 if let Some(&cause) = affected.get(&server)
@@ -88,10 +91,17 @@ impl Consequences<'_> {
                     affected.remove(&server);
                 }
             }
+            // Thousands of entries may share a plan, and what one says with all of it, the others can't add to: they are in
+            // the data centre of its owners, too.
+            if let Some(plan) = entry.plan().filter(|_| self.patch.ports_of(entry.prefix).is_empty())
+                && let Some(named) = named.get_mut(plan.0 as usize)
+            {
+                *named = false;
+            }
         }
     }
 
-    /// By plan: whether it names one of these servers.
+    /// By plan: whether it names one of these servers, so that it is worth a look.
     fn plans_that_name(&self, affected: &HashMap<ServerId, Cause>) -> Vec<bool> {
         let mut servers = vec![false; self.source.servers.len()];
         for id in affected.keys() {
