@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 
-use super::generations::{PatchError, Patched, ReloadError, Reloaded, Running};
+use super::generations::{PATIENCE, PatchError, Patched, ReloadError, Reloaded, Running};
 use super::peer::Peer;
 use super::report::{self, PatchStatus, PatchesStatus, ReloadStatus, SwapTimes};
 
@@ -41,7 +41,12 @@ impl Attempt {
 
 impl Default for History {
     fn default() -> Self {
-        let Ok(swaps) = Histogram::new(SWAP_DIGITS) else { unreachable!("histograms keep up to five digits") };
+        // A histogram without bounds would take what is beyond its first few milliseconds for the shortest time of all. Nobody
+        // waits longer than this, but for what the scheduler adds.
+        let longest = report::micros(2 * PATIENCE);
+        let Ok(swaps) = Histogram::new_with_max(longest, SWAP_DIGITS) else {
+            unreachable!("histograms keep up to five digits of any time")
+        };
         Self { last_reload: None, last_patch: None, applied: 0, refused: 0, swaps }
     }
 }
@@ -111,5 +116,23 @@ impl History {
     pub(super) fn swap_times(&self) -> SwapTimes {
         let at = |quantile| self.swaps.value_at_quantile(quantile);
         SwapTimes { count: self.swaps.len(), p50: at(0.5), p99: at(0.99), max: self.swaps.max() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_swaps_are_shown_as_slow() {
+        let mut history = History::default();
+        for millis in [70, 4_999, 60_000] {
+            history.swapped(Duration::from_millis(millis));
+            let max = history.swap_times().max;
+            let shown = millis.min(10_000) * 1000;
+            assert!((shown..=shown + shown / 100).contains(&max), "{max} us for {millis} ms");
+        }
+        let SwapTimes { count, p50, .. } = history.swap_times();
+        assert!(count == 3 && (4_999_000..5_050_000).contains(&p50), "{count} of {p50} us");
     }
 }

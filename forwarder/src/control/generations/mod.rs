@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::state::ForwardingState;
 
 /// How long a worker may take to be seen on a new generation. It looks once a burst, some microseconds apart.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The number of the first generation if its document has none.
 pub const FIRST_GENERATION: u64 = 1;
