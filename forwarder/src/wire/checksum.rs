@@ -7,15 +7,28 @@ use std::net::IpAddr;
 /// its own right checksum sums to `0xffff`.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u16 {
-    // 2^16 is 1 modulo 65535: four bytes at a time give the same sum after folding, and in the machine's byte order the
-    // same sum with its bytes swapped (RFC 1071, section 2).
     let (words, rest) = bytes.as_chunks::<4>();
     let mut tail = [0; 4];
     for (to, from) in tail.iter_mut().zip(rest) {
         *to = *from;
     }
-    let total = words.iter().chain([&tail]).map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
-    u16::from_be(fold(total))
+    u16::from_be(fold(total(words.iter().chain([&tail]))))
+}
+
+/// Whether bytes that carry their own right checksum are these `words`: whether they sum to `0xffff`, which is less work to
+/// find out than what they sum to.
+#[inline(always)]
+pub fn is_right(words: &[[u8; 4]]) -> bool {
+    let total = total(words.iter());
+    // As folding keeps what a number is modulo 65535, and makes zero of zero alone.
+    total != 0 && total.is_multiple_of(0xffff)
+}
+
+/// The sum of `words` before it is folded. 2^16 is 1 modulo 65535: four bytes at a time give the same sum after folding, and
+/// in the machine's byte order the same sum with its bytes swapped (RFC 1071, section 2).
+#[inline(always)]
+fn total<'a>(words: impl Iterator<Item = &'a [u8; 4]>) -> u64 {
+    words.map(|&word| u64::from(u32::from_ne_bytes(word))).sum()
 }
 
 /// The sum of the pseudo-header in front of an upper-layer message of `len` bytes (RFC 9293, RFC 8200 section 8.1): of either
@@ -27,6 +40,13 @@ pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, len: usi
         IpAddr::V6(address) => sum(&address.octets()),
     };
     u64::from(address(source)) + u64::from(address(destination)) + u64::from(protocol) + len as u64
+}
+
+/// The ones' complement sum of two words.
+#[inline(always)]
+pub const fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + carry as u16 // if there is a carry, the sum is less than 0xffff
 }
 
 /// Brings a sum of words back to 16 bits, carries added around.
@@ -71,6 +91,9 @@ mod tests {
         assert_eq!(sum(&[0xff; 64]), 0xffff);
         assert_eq!(fold(u64::MAX), 0xffff);
         assert_eq!(fold(0x1_0000), 1);
+        assert_eq!((add(0xffff, 0xffff), add(0xffff, 1), add(0, 0), add(0x8000, 0x8001)), (0xffff, 1, 0, 2));
+        assert!(is_right(&[[0xff; 4]; 16]));
+        assert!(!is_right(&[[0; 4]; 5]) && !is_right(&[]), "zero is not what right headers sum to");
     }
 
     proptest! {
@@ -80,10 +103,19 @@ mod tests {
             let mut expected = 0u16;
             for pair in bytes.chunks(2) {
                 let word = u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]);
-                let (added, carry) = expected.overflowing_add(word);
-                expected = added + u16::from(carry);
+                expected = add(expected, word);
             }
             prop_assert_eq!(sum(&bytes), expected);
+        }
+
+        /// Of any words, and of the same with a last one that makes them right.
+        #[test]
+        fn right_is_what_sums_to_ffff(words in prop::collection::vec(any::<[u8; 4]>(), 0..20)) {
+            let bytes = words.as_flattened();
+            prop_assert_eq!(is_right(&words), sum(bytes) == 0xffff);
+            let [high, low] = (!sum(bytes)).to_be_bytes();
+            let righted: Vec<[u8; 4]> = words.iter().copied().chain([[0, 0, high, low]]).collect();
+            prop_assert!(is_right(&righted));
         }
     }
 }

@@ -109,15 +109,19 @@ impl Template {
     /// Writes the header with `ethertype` at the front of `out` and gives back what follows; `None` if `out` is shorter.
     #[inline]
     pub fn write<'a>(&self, out: &'a mut [u8], ethertype: u16) -> Option<&'a mut [u8]> {
-        let (addresses, mut rest) = out.split_first_chunk_mut()?;
-        *addresses = self.addresses;
-        if let Some(own) = self.tag {
-            let (tag, behind) = rest.split_first_chunk_mut()?;
-            *tag = own;
-            rest = behind;
-        }
-        let (last, payload) = rest.split_first_chunk_mut()?;
-        *last = ethertype.to_be_bytes();
+        let ethertype = ethertype.to_be_bytes();
+        let payload = if let Some(tag) = self.tag {
+            let (place, payload) = out.split_first_chunk_mut::<{ HEADER_LEN + TAG_LEN }>()?;
+            *place.first_chunk_mut()? = self.addresses;
+            *place.get_mut(self.addresses.len()..)?.first_chunk_mut()? = tag;
+            *place.last_chunk_mut()? = ethertype;
+            payload
+        } else {
+            let (place, payload) = out.split_first_chunk_mut::<HEADER_LEN>()?;
+            *place.first_chunk_mut()? = self.addresses;
+            *place.last_chunk_mut()? = ethertype;
+            payload
+        };
         Some(payload)
     }
 }

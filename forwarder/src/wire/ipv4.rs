@@ -140,7 +140,7 @@ impl<'a> Header<'a> {
     pub fn is_checksum_right(self, options: &[u8]) -> bool {
         if options.is_empty() {
             // almost always: a length that the compiler knows
-            return checksum::sum(self.0) == 0xffff;
+            return checksum::is_right(self.0.as_chunks().0);
         }
         checksum::fold(u64::from(checksum::sum(self.0)) + u64::from(checksum::sum(options))) == 0xffff
     }
@@ -188,11 +188,13 @@ pub fn template(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, ttl: u8) 
 /// Makes a [`template`] the header of a packet of `total_len` bytes, checksum included.
 #[inline(always)]
 pub fn complete(header: &mut [u8; HEADER_LEN], total_len: u16, traffic_class: u8) {
-    let sum = u64::from(u16::from_be_bytes([header[10], header[11]]));
-    let sum = sum + u64::from(total_len) + u64::from(traffic_class);
+    let (sum, total_len) = ([header[10], header[11]], total_len.to_be_bytes());
+    [header[2], header[3]] = total_len;
     header[1] = traffic_class;
-    [header[2], header[3]] = total_len.to_be_bytes();
-    [header[10], header[11]] = (!checksum::fold(sum)).to_be_bytes();
+    // The same in the machine's byte order as in the network's.
+    let [sum, total_len, traffic_class] = [sum, total_len, [0, traffic_class]].map(u16::from_ne_bytes);
+    let sum = checksum::add(checksum::add(sum, total_len), traffic_class);
+    [header[10], header[11]] = (!sum).to_ne_bytes();
 }
 
 #[cfg(test)]
