@@ -32,11 +32,6 @@ impl Windows {
         self.0.push(nanoseconds);
     }
 
-    /// All of them, less so many nanoseconds a packet.
-    pub fn less(self, nanoseconds: f64) -> Self {
-        Self(self.0.into_iter().map(|window| window - nanoseconds).collect())
-    }
-
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
