@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use benches::{Family, Pool, Random, Shape, network};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rustix::time::{ClockId, clock_gettime};
-use tables::table::{Address, TargetId, Word};
+use tables::table::{Address, Found, TargetId};
 use tables::{Source, Table};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -68,8 +68,8 @@ fn scalar<A: Copy>(table: &Table, addresses: &[A], ports: &[u16], address: impl 
 }
 
 /// All addresses with prefetch, then all ports. The burst asks for port 0's slot, which is in one line with all others.
-fn staged<A>(table: &Table, addresses: &[A], ports: &[u16], burst: impl Fn(&Table, &[A], &mut [Word])) -> u64 {
-    let mut found = [Word::ABSENT; BURST];
+fn staged<A>(table: &Table, addresses: &[A], ports: &[u16], burst: impl Fn(&Table, &[A], &mut [Found])) -> u64 {
+    let mut found = [Found::ABSENT; BURST];
     burst(table, addresses, &mut found);
     let owners = found.iter().zip(ports).map(|(&found, &port)| owner(table, found.address(), port));
     owners.map(|owner| owner.map_or(0, |id| u64::from(id.0))).sum()

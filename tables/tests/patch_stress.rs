@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::json;
 use static_assertions::assert_impl_all;
 use tables::patch::Patch;
-use tables::table::{Compiler, TargetId, Viewpoint, Word};
+use tables::table::{Address, Compiler, Found, TargetId, Viewpoint};
 use tables::{Publisher, Reader, Source, Table};
 
 assert_impl_all!(Table: Send, Sync);
@@ -51,10 +51,10 @@ fn read(mut reader: Reader<Table>, stop: &AtomicBool) -> u64 {
     let keys: Vec<[u8; 4]> = (0..ADDRESSES as u8).map(|address| [198, 51, address, 7]).collect();
     while !stop.load(Relaxed) {
         let table = reader.current();
-        let mut found = vec![Word::ABSENT; keys.len()];
+        let mut found = vec![Found::ABSENT; keys.len()];
         table.address_burst(&keys, |key| *key, |_| 0, &mut found);
         for found in found {
-            let Some(plan) = found.plan() else { panic!("{found:?}: an address was lost") };
+            let Address::Sliced(plan) = found.address() else { panic!("{found:?}: an address was lost") };
             let owners: Vec<Option<TargetId>> =
                 (0..SLICES as u16).map(|slice| table.port(plan, slice * 2048 + 2)).collect();
             assert!(owners.iter().all(|owner| *owner == owners[0] && owner.is_some()), "two owners in one look");

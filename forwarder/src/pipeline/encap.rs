@@ -20,12 +20,17 @@ pub(super) fn encapsulate_plain<B: PacketBuf>(
     traffic_class: u8,
     flow: u64,
 ) -> Option<()> {
-    let len = usize::from(plain.len);
+    let len = usize::from(plain.len());
     let front = link.len() + headers.whole_len();
     let bytes = frame.replace_front(ethernet::HEADER_LEN, len, front)?;
-    let protocol = if plain.is_v6 { protocol::IPV6 } else { protocol::IPV4 };
+    let protocol = if plain.is_v6() { protocol::IPV6 } else { protocol::IPV4 };
     let inner = Inner { len, protocol, traffic_class, flow, hops: 0 };
-    headers.write_whole(link.write(bytes, headers.ethertype())?, inner)
+    // The version is asked for once.
+    if headers.is_v6() {
+        headers.write_whole_v6(link.write(bytes, ethernet::IPV6)?, inner)
+    } else {
+        headers.write_whole_v4(link.write(bytes, ethernet::IPV4)?, inner)
+    }
 }
 
 /// Turns `frame`, which holds `packet`, into one that carries it behind `headers`. `traffic_class` is what the outer

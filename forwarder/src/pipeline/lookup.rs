@@ -3,11 +3,10 @@
 //! of one packet overlap with those of the others; and the flow hashes, several side by side, while the last misses are on
 //! their way.
 
-use std::iter::Zip;
 use std::slice;
 
 use tables::prefetch::prefetch;
-use tables::table::Word;
+use tables::table::Found;
 
 use super::flow::{self, FlowHash, WORDS_V4, WORDS_V6, message_v4, message_v6};
 use super::packet::{Addresses, NotForwarded, Packet};
@@ -27,18 +26,27 @@ pub(super) struct Lookup {
 struct Family<const WORDS: usize> {
     /// What their flow hashes are taken over; destination and port are in there, too.
     messages: Vec<[u64; WORDS]>,
-    /// What the table says of their destinations.
-    words: Vec<Word>,
+    found: Vec<Found>,
     hashes: Vec<u64>,
-    routes: Vec<Route>,
+    answers: Vec<Answer>,
 }
 
 /// Where a sound packet goes whose port decides, or what becomes of it instead.
 pub(super) type Route = Result<Destination, NotForwarded>;
 
-/// What was found out of the packets of one version, in their order: where each goes if its port decides, its flow hash, and
-/// what the table says of its destination.
-pub(super) type Answers<'a> = Zip<Zip<slice::Iter<'a, Route>, slice::Iter<'a, u64>>, slice::Iter<'a, Word>>;
+/// What was found out about one packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    /// Its flow hash.
+    pub(super) flow: u64,
+    /// Where it goes if its port decides.
+    pub(super) route: Route,
+    /// What the table says of its destination.
+    pub(super) found: Found,
+}
+
+/// The answers for the packets of one version, in their order.
+pub(super) type Answers<'a> = slice::Iter<'a, Answer>;
 
 impl Lookup {
     /// Room for `burst` packets.
@@ -81,12 +89,12 @@ impl Lookup {
     pub(super) fn find(&mut self, state: &ForwardingState, flow_hash: &FlowHash) {
         let (Self { v4, v6 }, table) = (self, &state.table);
         if !v4.messages.is_empty() {
-            v4.words.resize(v4.messages.len(), Word::ABSENT);
-            table.address_burst(&v4.messages, flow::destination_v4, flow::port, &mut v4.words);
+            v4.found.resize(v4.messages.len(), Found::ABSENT);
+            table.address_burst(&v4.messages, flow::destination_v4, flow::port, &mut v4.found);
         }
         if !v6.messages.is_empty() {
-            v6.words.resize(v6.messages.len(), Word::ABSENT);
-            table.address_burst6(&v6.messages, flow::destination_v6, flow::port, &mut v6.words);
+            v6.found.resize(v6.messages.len(), Found::ABSENT);
+            table.address_burst6(&v6.messages, flow::destination_v6, flow::port, &mut v6.found);
         }
         v4.decide(state, flow_hash);
         v6.decide(state, flow_hash);
@@ -95,7 +103,7 @@ impl Lookup {
     /// The answers for IPv4 packets, and those for IPv6 packets.
     #[inline(always)]
     pub(super) fn answers(&self) -> [Answers<'_>; 2] {
-        [self.v4.answers(), self.v6.answers()]
+        [self.v4.answers.iter(), self.v6.answers.iter()]
     }
 }
 
@@ -103,35 +111,33 @@ impl<const WORDS: usize> Family<WORDS> {
     fn new(burst: usize) -> Self {
         Self {
             messages: Vec::with_capacity(burst),
-            words: Vec::with_capacity(burst),
+            found: Vec::with_capacity(burst),
             hashes: Vec::with_capacity(burst),
-            routes: Vec::with_capacity(burst),
+            answers: Vec::with_capacity(burst),
         }
     }
 
     #[inline(always)]
     fn clear(&mut self) {
         self.messages.clear();
-        self.words.clear();
+        self.found.clear();
     }
 
     #[inline(always)]
     fn decide(&mut self, state: &ForwardingState, flow_hash: &FlowHash) {
-        let Self { messages, words, hashes, routes } = self;
+        let Self { messages, found, hashes, answers } = self;
         hashes.resize(messages.len(), 0);
         flow_hash.siphash().hash_burst(messages, hashes);
-        routes.clear();
-        routes.extend(words.iter().zip(messages).zip(hashes).map(|((word, message), flow)| {
-            let route = route(&state.table, word.address(), Selector::Port(flow::port(message)));
+        answers.clear();
+        answers.extend(found.iter().zip(messages).zip(hashes).map(|((&found, message), &mut flow)| {
+            let route = match state.table.owner(found) {
+                Some(owner) => Ok(Destination::Server(owner)),
+                None => route(&state.table, found.address(), Selector::Port(flow::port(message))),
+            };
             if let Ok(destination) = route {
-                prefetch(state.headers(destination, *flow));
+                prefetch(state.headers(destination, flow));
             }
-            route
+            Answer { flow, route, found }
         }));
-    }
-
-    #[inline(always)]
-    fn answers(&self) -> Answers<'_> {
-        self.routes.iter().zip(&self.hashes).zip(&self.words)
     }
 }

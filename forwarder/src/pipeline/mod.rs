@@ -29,6 +29,7 @@ pub mod route;
 pub mod upper;
 mod work;
 
+use std::iter;
 use std::sync::Arc;
 
 use tables::table::Address;
@@ -42,7 +43,7 @@ use crate::wire::outer::OuterHeaders;
 use classify::Receiver;
 use flow::FlowHash;
 use fragments::{Fragments, Handed, Member};
-use lookup::{Answers, Lookup, Route};
+use lookup::{Answer, Answers, Lookup};
 use originate::Originator;
 use packet::{Addresses, NotForwarded, Packet};
 use plain::Plain;
@@ -63,6 +64,12 @@ pub struct Output<B> {
 }
 
 impl<B> Output<B> {
+    /// The frames to transmit by `device`.
+    #[inline(always)]
+    fn queue(&mut self, device: DeviceIndex) -> Option<&mut Vec<B>> {
+        self.transmit.get_mut(usize::from(device.0))
+    }
+
     /// Room for what a burst of at most `burst` frames can cause by `settings`: every fragment that waits can go with it, and
     /// the pieces of any one packet.
     pub fn new(settings: &Settings, burst: usize) -> Self {
@@ -170,21 +177,27 @@ impl Burst {
         self.plain.clear();
         self.others.clear();
         lookup.clear();
-        for (index, frame) in frames.iter().enumerate() {
+        self.plain.resize(frames.len(), Plain::NONE);
+        for (index, (frame, plain)) in frames.iter().zip(&mut self.plain).enumerate() {
             if let Some(later) = frames.get(index + AHEAD) {
                 later.prefetch();
             }
-            let plain = Plain::read(frame.data(), receiver.own, lookup);
-            self.plain.push(plain.unwrap_or(Plain::NONE));
-            if plain.is_none() {
-                let packet = classify::frame(frame.data(), receiver);
-                if let Ok(packet) = &packet {
-                    lookup.push(packet);
-                }
-                self.others.push(packet);
+            match Plain::read(frame.data(), receiver.own, lookup) {
+                Some(read) => *plain = read,
+                None => self.others.push(other(frame.data(), receiver, lookup)),
             }
         }
     }
+}
+
+/// Reads a packet that is not plain, and gives it to `lookup`.
+#[inline(never)]
+fn other(frame: &[u8], receiver: Receiver<'_>, lookup: &mut Lookup) -> Result<Packet, NotForwarded> {
+    let packet = classify::frame(frame, receiver);
+    if let Ok(packet) = &packet {
+        lookup.push(packet);
+    }
+    packet
 }
 
 /// What turns a packet whose destination is known into a frame that leaves.
@@ -221,16 +234,14 @@ impl Sender {
     ) {
         if v4.len() == frames.len() && burst.others.is_empty() {
             // Most bursts: all alike, so that nothing is to be asked of each.
-            for (frame, (&plain, ((&route, &flow), _))) in frames.drain(..).zip(burst.plain.iter().zip(v4)) {
-                self.send_plain(work, route, plain, flow, frame);
-            }
-            return;
+            let packets = frames.drain(..).zip(burst.plain.iter().zip(v4));
+            return self.send_all(work, packets.map(|(frame, (&plain, answer))| (frame, plain, answer)));
         }
         let mut others = burst.others.iter();
         for (frame, &plain) in frames.drain(..).zip(&burst.plain) {
             if plain.is_some() {
-                match if plain.is_v6 { v6.next() } else { v4.next() } {
-                    Some(((&route, &flow), _)) => self.send_plain(work, route, plain, flow, frame),
+                match if plain.is_v6() { v6.next() } else { v4.next() } {
+                    Some(answer) => self.send_all(work, iter::once((frame, plain, answer))),
                     None => work.drop(DropReason::Malformed, frame),
                 }
             } else {
@@ -240,30 +251,52 @@ impl Sender {
         }
     }
 
-    /// Sends `frame`, which holds the packet `plain`, on its `route`; `flow` is its flow hash.
+    /// Sends frames that hold plain packets.
     #[inline(always)]
-    fn send_plain<B: PacketBuf, A: Allocator<B>>(
+    fn send_all<'a, B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
-        route: Route,
-        plain: Plain,
-        flow: u64,
-        mut frame: B,
+        mut packets: impl Iterator<Item = (B, Plain, &'a Answer)>,
     ) {
-        let destination = match route {
-            Ok(destination) => destination,
-            Err(fate) => return work.refuse(fate, frame),
-        };
-        match (work.state.headers(destination, flow), self.egress) {
-            (Some(headers), Some((device, link))) if headers.fit(plain.len) => {
-                let traffic_class = self.marking.outer(plain.traffic_class);
-                match encap::encapsulate_plain(&mut frame, plain, &link, headers, traffic_class, flow) {
-                    Some(()) => work.transmit(device, frame),
-                    None => work.drop(DropReason::NoHeadroom, frame),
-                }
-            }
-            _ => self.send_misfit(work, destination, flow, frame),
+        while let Some((frame, answer)) = self.send_until_misfit(work, &mut packets) {
+            self.send_misfit(work, answer, frame);
         }
+    }
+
+    /// Sends frames as long as they go without more ado; then the one that does not.
+    #[inline(always)]
+    fn send_until_misfit<'a, B: PacketBuf, A: Allocator<B>>(
+        &self,
+        work: &mut Work<'_, B, A>,
+        packets: &mut impl Iterator<Item = (B, Plain, &'a Answer)>,
+    ) -> Option<(B, &'a Answer)> {
+        let egress = self.egress.as_ref().and_then(|(device, link)| Some((work.output.queue(*device)?, link)));
+        let Some((queue, link)) = egress else {
+            return packets.next().map(|(frame, _, answer)| (frame, answer));
+        };
+        for (mut frame, plain, answer) in packets {
+            // A queue never grows: that could take as long as it likes.
+            let has_room = queue.len() < queue.capacity();
+            if !has_room || self.encapsulate_plain(work.state, link, plain, answer, &mut frame).is_none() {
+                return Some((frame, answer));
+            }
+            queue.push(frame);
+        }
+        None
+    }
+
+    /// Makes `frame`, which holds the packet `plain`, what leaves; `None`, and nothing is done, if it does not go as it is.
+    #[inline(always)]
+    fn encapsulate_plain<B: PacketBuf>(
+        &self,
+        state: &ForwardingState,
+        link: &ethernet::Template,
+        plain: Plain,
+        answer: &Answer,
+        frame: &mut B,
+    ) -> Option<()> {
+        let headers = state.headers(answer.route.ok()?, answer.flow).filter(|headers| headers.fit(plain.len()))?;
+        encap::encapsulate_plain(frame, plain, link, headers, self.marking.outer(plain.traffic_class()), answer.flow)
     }
 
     /// Does to a frame what is due to it that holds no plain packet but `other`.
@@ -285,22 +318,23 @@ impl Sender {
             Addresses::V4(..) => v4.next(),
             Addresses::V6(..) => v6.next(),
         };
-        let (word, flow) = answer.map(|((_, &flow), &word)| (word, flow)).unwrap_or_default();
-        self.send(work, fragments, word.address(), packet, flow, frame);
+        match answer {
+            Some(answer) => self.send(work, fragments, answer.found.address(), packet, answer.flow, frame),
+            None => work.drop(DropReason::Malformed, frame),
+        }
     }
 
-    /// What becomes of a plain packet that can't go to `destination` as it is.
+    /// What becomes of a plain packet that can't go as it is.
     #[cold]
     #[inline(never)]
     fn send_misfit<B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
-        destination: Destination,
-        flow: u64,
+        &Answer { flow, route, .. }: &Answer,
         frame: B,
     ) {
-        match classify::frame(frame.data(), work.receiver) {
-            Ok(packet) => {
+        match route.and_then(|destination| Ok((destination, classify::frame(frame.data(), work.receiver)?))) {
+            Ok((destination, packet)) => {
                 // What it met is counted there.
                 let _ = self.deliver(work, destination, &packet, flow, frame);
             }

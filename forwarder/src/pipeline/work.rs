@@ -40,8 +40,8 @@ impl<B, A> Work<'_, B, A> {
     /// Puts a finished frame on its way out. The queue never grows: that could take as long as it likes.
     #[inline]
     pub(super) fn transmit(&mut self, device: DeviceIndex, frame: B) {
-        match self.output.transmit.get_mut(usize::from(device.0)) {
-            Some(transmit) if transmit.len() < transmit.capacity() => transmit.push(frame),
+        match self.output.queue(device) {
+            Some(queue) if queue.len() < queue.capacity() => queue.push(frame),
             Some(_) => self.drop(DropReason::TxFull, frame),
             None => self.drop(DropReason::NextHopUnresolved, frame),
         }

@@ -160,21 +160,34 @@ impl OuterHeaders {
     /// that [`Self::fit`].
     #[inline(always)]
     pub fn write_whole(&self, out: &mut [u8], inner: Inner) -> Option<()> {
-        // Fits, so that no length exceeds its field.
-        let total_len = (inner.len as u16).wrapping_add(self.whole_len.into());
-        if self.is_v6() {
-            let payload_len = total_len.wrapping_sub(ipv6::HEADER_LEN as u16);
-            let rest = self.write_v6(out, payload_len, inner)?;
-            if self.private != Private::None {
-                *rest.first_chunk_mut()? = self.private_data::<LEN_V6>(inner);
-            }
-        } else {
-            let rest = self.write_v4(out, total_len, inner)?;
-            if self.private != Private::None {
-                *rest.first_chunk_mut()? = self.private_data::<LEN_V4>(inner);
-            }
+        if self.is_v6() { self.write_whole_v6(out, inner) } else { self.write_whole_v4(out, inner) }
+    }
+
+    /// [`Self::write_whole`] over IPv4.
+    #[inline(always)]
+    pub fn write_whole_v4(&self, out: &mut [u8], inner: Inner) -> Option<()> {
+        let rest = self.write_v4(out, self.total_len(inner), inner)?;
+        if self.private != Private::None {
+            *rest.first_chunk_mut()? = self.private_data::<LEN_V4>(inner);
         }
         Some(())
+    }
+
+    /// [`Self::write_whole`] over IPv6.
+    #[inline(always)]
+    pub fn write_whole_v6(&self, out: &mut [u8], inner: Inner) -> Option<()> {
+        let payload_len = self.total_len(inner).wrapping_sub(ipv6::HEADER_LEN as u16);
+        let rest = self.write_v6(out, payload_len, inner)?;
+        if self.private != Private::None {
+            *rest.first_chunk_mut()? = self.private_data::<LEN_V6>(inner);
+        }
+        Some(())
+    }
+
+    /// Bytes of the outer packet of what fits, so that no length exceeds its field.
+    #[inline(always)]
+    fn total_len(&self, inner: Inner) -> u16 {
+        (inner.len as u16).wrapping_add(self.whole_len.into())
     }
 
     /// Writes the headers for `inner` with `private`, which is nothing or [`Self::private`], at the front of `out`; `None` if
@@ -195,8 +208,9 @@ impl OuterHeaders {
         Some(())
     }
 
+    /// Whether the underlay is IPv6.
     #[inline(always)]
-    fn is_v6(&self) -> bool {
+    pub fn is_v6(&self) -> bool {
         self.whole_len >= LEN_V6 as u8
     }
 

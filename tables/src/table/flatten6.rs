@@ -128,7 +128,7 @@ mod tests {
             let keys: Vec<u128> = bounds.chain(near).collect();
             for keys in keys.chunks(STAGE) {
                 let mut staged = [Word::ABSENT; STAGE];
-                intervals.lookup_stage(keys, |key| *key, &mut staged);
+                intervals.lookup_stage(keys, |key| *key, &mut staged, |_, word| word);
                 for (&key, staged) in keys.iter().zip(staged) {
                     prop_assert_eq!(intervals.lookup(key), naive(&prefixes, key), "{:x}", key);
                     prop_assert_eq!(staged, intervals.lookup(key));

@@ -49,9 +49,16 @@ impl Intervals6 {
     }
 
     /// [`Self::lookup`] for up to [`STAGE`] addresses in lockstep: while one waits for memory, the others ask for
-    /// theirs. `key` reads an address. Those beyond the end of `words` are left out.
-    #[inline]
-    pub(super) fn lookup_stage<K>(&self, keys: &[K], key: impl Fn(&K) -> u128, words: &mut [Word]) {
+    /// theirs. `key` reads an address, and `done` makes of its word what is found. Addresses beyond the end of `found` are
+    /// left out.
+    #[inline(always)]
+    pub(super) fn lookup_stage<K, F>(
+        &self,
+        keys: &[K],
+        key: impl Fn(&K) -> u128,
+        found: &mut [F],
+        done: impl Fn(&K, Word) -> F,
+    ) {
         let mut places = [0; STAGE];
         // The index is small enough to be near; its loads for several addresses wait side by side.
         for (place, at) in places.iter_mut().zip(keys) {
@@ -64,8 +71,8 @@ impl Intervals6 {
                 self.ask(*place, left);
             }
         }
-        for ((word, &place), _) in words.iter_mut().zip(&places).zip(keys) {
-            *word = self.word(place);
+        for ((found, &place), at) in found.iter_mut().zip(&places).zip(keys) {
+            *found = done(at, self.word(place));
         }
     }
 
@@ -167,7 +174,7 @@ mod tests {
         let keys: Vec<u128> = near.chain(keys).chain([0, u128::MAX]).collect();
         for keys in keys.chunks(STAGE) {
             let mut staged = [Word::ABSENT; STAGE];
-            built.lookup_stage(keys, |key| *key, &mut staged);
+            built.lookup_stage(keys, |key| *key, &mut staged, |_, word| word);
             for (&key, staged) in keys.iter().zip(staged) {
                 let count = starts.partition_point(|&start| start <= key);
                 let expected = count.checked_sub(1).map_or(Word::ABSENT, |last| owner(last as u16));

@@ -29,7 +29,7 @@ pub use self::compiler::{Compiler, Reclaim};
 use self::intervals6::Intervals6;
 use self::plans::Plans;
 use self::trie4::Trie4;
-pub use self::word::Word;
+use self::word::Word;
 use crate::fault::Faults;
 use crate::growing::Growing;
 use crate::source::Source;
@@ -70,6 +70,31 @@ pub enum Address {
     Remote(RemoteId),
     /// Sliced among servers here: ask [`Table::port`], or [`Table::portless`].
     Sliced(PlanRef),
+}
+
+/// What a burst's lookup finds for one destination and port: what the table says of the address, and where it says
+/// who owns the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    word: Word,
+    place: u32,
+}
+
+impl Found {
+    /// Not in the table.
+    pub const ABSENT: Self = Self { word: Word::ABSENT, place: Plans::NOWHERE };
+
+    /// What the table says about the address.
+    #[inline(always)]
+    pub fn address(self) -> Address {
+        self.word.address()
+    }
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self::ABSENT
+    }
 }
 
 /// A server that packets go to, with the previous owner to name in the header.
@@ -130,19 +155,18 @@ impl Table {
     }
 
     /// [`Self::address`] for a burst of IPv4 destinations, level by level with prefetch. `address` reads one in network byte
-    /// order, and `port` the port that [`Self::port`] will be asked for next, which is prefetched too. `found` gets one
-    /// answer a destination, to be read by [`Word::address`]; the shorter of both slices counts.
+    /// order, and `port` the port (host byte order) whose owner [`Self::owner`] will be asked for next, which is prefetched
+    /// too. `found` gets one answer a destination; the shorter of both slices counts.
     #[inline]
     pub fn address_burst<K>(
         &self,
         destinations: &[K],
         address: impl Fn(&K) -> [u8; 4] + Copy,
         port: impl Fn(&K) -> u16,
-        found: &mut [Word],
+        found: &mut [Found],
     ) {
         for (keys, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
-            self.trie.lookup_stage(keys, address, found);
-            self.prefetch_ports(keys, &port, found);
+            self.trie.lookup_stage(keys, address, found, |key, word| self.found(word, port(key)));
         }
     }
 
@@ -153,21 +177,24 @@ impl Table {
         destinations: &[K],
         address: impl Fn(&K) -> u128,
         port: impl Fn(&K) -> u16,
-        found: &mut [Word],
+        found: &mut [Found],
     ) {
-        for (destinations, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
-            self.intervals.lookup_stage(destinations, &address, found);
-            self.prefetch_ports(destinations, &port, found);
+        for (keys, found) in destinations.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
+            self.intervals.lookup_stage(keys, &address, found, |key, word| self.found(word, port(key)));
         }
     }
 
     #[inline(always)]
-    fn prefetch_ports<K>(&self, keys: &[K], port: impl Fn(&K) -> u16, found: &[Word]) {
-        for (word, key) in found.iter().zip(keys) {
-            if let Some(plan) = word.plan() {
-                self.plans.prefetch_port(plan, port(key));
-            }
-        }
+    fn found(&self, word: Word, port: u16) -> Found {
+        let place = word.plan().map_or(Plans::NOWHERE, |plan| self.plans.place(plan, port));
+        Found { word, place }
+    }
+
+    /// Who owns the port that this was found for, if one read tells; most ports are found so. What this does not know,
+    /// [`Self::port`] does.
+    #[inline(always)]
+    pub fn owner(&self, found: Found) -> Option<TargetId> {
+        self.plans.at(found.place)
     }
 
     /// Who owns `port` (host byte order) of a sliced address. Port 0 has no owner.

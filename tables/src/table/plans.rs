@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use super::{PlanRef, TargetId};
 use crate::pages::Pages;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_address};
 
 /// The plans of a table.
 #[derive(Clone, Default)]
@@ -42,6 +42,9 @@ pub(super) const SMALLEST_GRANULE_LOG: u32 = 6;
 pub(super) const UNALIGNED: u32 = PlanRef::CLASSES - 1;
 
 impl Plans {
+    /// Behind all slots.
+    pub(super) const NOWHERE: u32 = u32::MAX;
+
     /// Who owns `port`. Port 0 has no owner, whatever slice it is in.
     #[inline(always)]
     pub(super) fn port(&self, plan: PlanRef, port: u16) -> Option<TargetId> {
@@ -59,21 +62,29 @@ impl Plans {
         Slot::load(cell?).owner()
     }
 
-    /// Asks the cache for what [`Self::port`] reads first.
+    /// Where [`Self::at`] finds the owner of `port`, which the cache is asked for; [`Self::NOWHERE`] if it takes more than one
+    /// read.
     #[inline(always)]
-    pub(super) fn prefetch_port(&self, plan: PlanRef, port: u16) {
+    pub(super) fn place(&self, plan: PlanRef, port: u16) -> u32 {
         if plan.class() == UNALIGNED {
             prefetch(self.lines.get(plan.index()));
-        } else {
-            prefetch(self.cell(plan, port));
+            return Self::NOWHERE;
         }
+        let place = slot(plan, port);
+        prefetch_address(self.lines.as_flattened().as_ptr().wrapping_add(place as usize));
+        if port == 0 { Self::NOWHERE } else { place }
+    }
+
+    /// Who owns the port with this [`Self::place`].
+    #[inline(always)]
+    pub(super) fn at(&self, place: u32) -> Option<TargetId> {
+        Slot::load(self.lines.as_flattened().get(place as usize)?).owner()
     }
 
     /// The slot of `port` in a block.
     #[inline(always)]
     fn cell(&self, block: PlanRef, port: u16) -> Option<&AtomicU16> {
-        let slot = (u32::from(port) >> (block.class() + SMALLEST_GRANULE_LOG)) as usize;
-        self.lines.get(block.index() + slot / LINE_SLOTS)?.get(slot % LINE_SLOTS)
+        self.lines.as_flattened().get(slot(block, port) as usize)
     }
 
     /// The slot of `port` in a plan of bounds.
@@ -84,6 +95,13 @@ impl Plans {
         let after = bounds.partition_point(|[first, _]| first.load(Relaxed) <= port);
         bounds.get(after.checked_sub(1)?).map(|[_, slot]| Slot::load(slot))
     }
+}
+
+/// The number of the slot of `port` in a block, among all slots: fewer than 2 to the power of 32 are in [`PlanRef::INDICES`]
+/// lines.
+#[inline(always)]
+fn slot(block: PlanRef, port: u16) -> u32 {
+    block.index() as u32 * LINE_SLOTS as u32 + (u32::from(port) >> (block.class() + SMALLEST_GRANULE_LOG))
 }
 
 impl Slot {

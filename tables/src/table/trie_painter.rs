@@ -9,7 +9,7 @@ use hashbrown::HashSet;
 
 use super::extents::{Extent, Extents, with_room};
 use super::limit::Limit;
-use super::trie4::{Node, Trie4, top};
+use super::trie4::{Node, Root, Trie4, top};
 use super::word::Word;
 use crate::pages::Pages;
 
@@ -22,7 +22,7 @@ pub(super) struct Painter {
     root: Vec<Word>,
     nodes: Nodes,
     /// The last generation's root, as long as the next one's is the same.
-    published: Option<Arc<[Word]>>,
+    published: Option<Arc<Root>>,
 }
 
 /// The arena of nodes.
@@ -86,9 +86,12 @@ impl Painter {
 
     /// The trie as it is now, which will not change any more; and the nodes that it has no longer.
     pub(super) fn publish(&mut self) -> (Trie4, Vec<u32>) {
-        let root = self.published.get_or_insert_with(|| self.root.as_slice().into());
+        if self.published.is_none() {
+            let cells: Arc<[AtomicU32]> = self.root.iter().map(|word| word.cell()).collect();
+            self.published = cells.try_into().ok();
+        }
         self.nodes.fresh = Some(HashSet::new());
-        let trie = Trie4 { root: Arc::clone(root), nodes: self.nodes.cells.clone() };
+        let trie = Trie4 { root: self.published.clone(), nodes: self.nodes.cells.clone() };
         (trie, mem::take(&mut self.nodes.retired))
     }
 
@@ -281,7 +284,7 @@ mod tests {
             for keys in keys.chunks(STAGE) {
                 let bytes: Vec<[u8; 4]> = keys.iter().map(|key| key.to_be_bytes()).collect();
                 let mut staged = [Word::ABSENT; STAGE];
-                trie.lookup_stage(&bytes, |key| *key, &mut staged);
+                trie.lookup_stage(&bytes, |key| *key, &mut staged, |_, word| word);
                 for ((&key, &bytes), staged) in keys.iter().zip(&bytes).zip(staged) {
                     prop_assert_eq!(trie.lookup(bytes), naive(&prefixes, key), "{:?}", bytes);
                     prop_assert_eq!(staged, trie.lookup(bytes));

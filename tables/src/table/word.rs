@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::{Address, PlanRef, RemoteId, TargetId};
 
-/// What a lookup finds for an address, as the table stores it: read it with [`Word::address`].
+/// What the table stores for an address: read it with [`Word::address`].
 ///
 /// | bits 31–29 | rest |
 /// |---|---|
@@ -16,7 +16,7 @@ use super::{Address, PlanRef, RemoteId, TargetId};
 /// | 4 | [`RemoteId`] |
 /// | 6, 7 | bits 29–26: the class of a [`PlanRef`]; bits 25–0: its index |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Word(u32);
+pub(super) struct Word(u32);
 
 const KIND_SHIFT: u32 = 29;
 const NODE: u32 = 1 << KIND_SHIFT;
@@ -30,9 +30,9 @@ const NODES: usize = 1 << KIND_SHIFT;
 
 impl Word {
     /// Not in the table.
-    pub const ABSENT: Self = Self(0);
+    pub(super) const ABSENT: Self = Self(0);
     /// In the table, in nobody's hands.
-    pub const UNASSIGNED: Self = Self(UNASSIGNED);
+    pub(super) const UNASSIGNED: Self = Self(UNASSIGNED);
 
     /// What a cell holds.
     #[inline(always)]
@@ -44,6 +44,11 @@ impl Word {
     #[inline(always)]
     pub(super) fn store(self, cell: &AtomicU32) {
         cell.store(self.0, Relaxed);
+    }
+
+    /// A cell that holds this.
+    pub(super) fn cell(self) -> AtomicU32 {
+        AtomicU32::new(self.0)
     }
 
     /// A cell that leads to the trie node `index`.
@@ -65,7 +70,7 @@ impl Word {
 
     /// What it says of the address.
     #[inline(always)]
-    pub fn address(self) -> Address {
+    pub(super) fn address(self) -> Address {
         if let Some(plan) = self.plan() {
             return Address::Sliced(plan);
         }
@@ -79,7 +84,7 @@ impl Word {
 
     /// The port plan of a sliced address: less than [`Self::address`] has to look at.
     #[inline(always)]
-    pub fn plan(self) -> Option<PlanRef> {
+    pub(super) fn plan(self) -> Option<PlanRef> {
         (self.0 >= SLICED).then_some(PlanRef(self.0 ^ SLICED))
     }
 }

@@ -14,7 +14,7 @@ use network::{DATACENTERS, Fate, Kind, Network, Owner, Server, flipped, offset};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use random::network;
-use tables::table::{Address, Target, TargetId, Word};
+use tables::table::{Address, Found, Target, TargetId};
 use tables::{Source, Table};
 
 /// What the table says of a packet.
@@ -133,20 +133,42 @@ fn bursts_agree(table: &Table, addresses: &[IpAddr]) -> Result<(), TestCaseError
     let v6: Vec<Ipv6Addr> =
         addresses.iter().filter_map(|it| if let IpAddr::V6(it) = it { Some(*it) } else { None }).collect();
     let keys4: Vec<[u8; 4]> = v4.iter().map(Ipv4Addr::octets).collect();
-    let keys6: Vec<[u8; 16]> = v6.iter().map(Ipv6Addr::octets).collect();
+    let keys6: Vec<u128> = v6.iter().map(|key| key.to_bits()).collect();
+    // Ports here and there, 0 among them.
+    let port4 = |key: &[u8; 4]| u16::from(key[3]).wrapping_mul(523);
+    let port6 = |key: &u128| (*key as u16).wrapping_mul(523);
     for shorter in [0, 1, 3] {
-        let mut found = vec![Word::UNASSIGNED; keys4.len().saturating_sub(shorter)];
-        table.address_burst(&keys4, |key| *key, |_| 0, &mut found);
-        prop_assert!(found.iter().zip(&v4).all(|(found, &key)| found.address() == table.address(key.into())));
-        let mut found = vec![Word::UNASSIGNED; keys6.len().saturating_sub(shorter)];
-        table.address_burst6(&keys6, |key| u128::from_be_bytes(*key), |_| 0, &mut found);
-        prop_assert!(found.iter().zip(&v6).all(|(found, &key)| found.address() == table.address(key.into())));
+        let mut found = vec![Found::ABSENT; keys4.len().saturating_sub(shorter)];
+        table.address_burst(&keys4, |key| *key, port4, &mut found);
+        for ((found, key), &address) in found.iter().zip(&keys4).zip(&v4) {
+            agrees(table, *found, address.into(), port4(key))?;
+        }
+        let mut found = vec![Found::ABSENT; keys6.len().saturating_sub(shorter)];
+        table.address_burst6(&keys6, |key| *key, port6, &mut found);
+        for ((found, key), &address) in found.iter().zip(&keys6).zip(&v6) {
+            agrees(table, *found, address.into(), port6(key))?;
+        }
     }
-    let mut found = vec![Word::UNASSIGNED; keys4.len() + 70];
-    table.address_burst(&keys4, |key| *key, |_| 0, &mut found);
-    prop_assert!(found[keys4.len()..].iter().all(|untouched| *untouched == Word::UNASSIGNED));
-    let mut found = vec![Word::UNASSIGNED; keys6.len() + 70];
-    table.address_burst6(&keys6, |key| u128::from_be_bytes(*key), |_| 0, &mut found);
-    prop_assert!(found[keys6.len()..].iter().all(|untouched| *untouched == Word::UNASSIGNED));
+    // In places beyond the last key stays what was there: here, what is found for some other address.
+    let mut other = [Found::ABSENT];
+    table.address_burst(keys4.get(..1).unwrap_or_default(), |key| *key, |_| 1, &mut other);
+    let mut found = vec![other[0]; keys4.len() + 70];
+    table.address_burst(&keys4, |key| *key, port4, &mut found);
+    prop_assert!(found[keys4.len()..].iter().all(|untouched| *untouched == other[0]));
+    let mut found = vec![other[0]; keys6.len() + 70];
+    table.address_burst6(&keys6, |key| *key, port6, &mut found);
+    prop_assert!(found[keys6.len()..].iter().all(|untouched| *untouched == other[0]));
+    Ok(())
+}
+
+/// What a burst found says what single lookups say.
+fn agrees(table: &Table, found: Found, address: IpAddr, port: u16) -> Result<(), TestCaseError> {
+    prop_assert_eq!(found.address(), table.address(address));
+    let owner = match found.address() {
+        Address::Sliced(plan) => table.port(plan, port),
+        _ => None,
+    };
+    // It need not know, but what it says is so.
+    prop_assert!(table.owner(found).is_none_or(|found| Some(found) == owner), "{} port {}", address, port);
     Ok(())
 }
