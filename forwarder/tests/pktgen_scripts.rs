@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cli_support::sluice;
+use cli_support::{sluice, tool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -41,19 +41,12 @@ fn scripts(folder: &str, ending: &str) -> Vec<PathBuf> {
 /// Standard output and success of a command; nothing where there is no such program.
 fn run(program: &str, arguments: &[&str]) -> Option<(bool, String)> {
     let mut command = Command::new(program);
-    match command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1").output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            if !output.status.success() {
-                eprintln!("{program} {arguments:?}: {}{said}", String::from_utf8_lossy(&output.stderr));
-            }
-            Some((output.status.success(), said))
-        }
-        Err(error) => {
-            eprintln!("skipped: {program}: {error}");
-            None
-        }
+    let output = tool(command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        eprintln!("{program} {arguments:?}: {}{said}", String::from_utf8_lossy(&output.stderr));
     }
+    Some((output.status.success(), said))
 }
 
 fn text(path: &Path) -> &str {
@@ -230,10 +223,8 @@ fn pktgen_stays_in_the_areas() {
         let mut lua = Command::new("lua5.4");
         lua.arg(walk).arg(project("pktgen-scripts/lua/lib.lua")).env("SLUICE_DIR", folder.path());
         lua.env("SLUICE_OUT", folder.path().join("results.txt"));
-        match lua.output() {
-            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-            Err(error) => return eprintln!("skipped: lua5.4: {error}"),
-        }
+        let Some(output) = tool(&mut lua) else { return };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -19,6 +19,7 @@
 mod bytes;
 #[path = "soak/capture.rs"]
 mod capture;
+mod cli_support;
 #[path = "soak/datagrams.rs"]
 mod datagrams;
 #[path = "soak/whole.rs"]
@@ -29,6 +30,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use capture::Capture;
+use cli_support::REPLAY;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,20 +45,12 @@ const WARM_UP: u64 = PACKETS / 10;
 const GROWTH: u64 = 64;
 
 /// Fragments that are alive at one time are fewer than half of what has room.
-const CONFIG: &str = r#"
-datacenter = "LHR"
-table = "table.json"
-[underlay]
-ipv4 = "10.0.0.1"
-ipv6 = "2001:db8:a::1"
-[[device]]
-name = "wan0"
-mtu = 1600
+const FRAGMENTS: &str = "
 [fragments]
 contexts = 256
 packets = 32
 bytes = 16384
-"#;
+";
 
 const TABLE: &str = r#"{
   "version": 1,
@@ -92,7 +86,7 @@ fn counted(report: &Value) -> BTreeMap<String, u64> {
 fn memory_stays_flat_and_every_packet_meets_its_fate() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("sluice.toml");
-    std::fs::write(&config, CONFIG).unwrap();
+    std::fs::write(&config, [REPLAY, FRAGMENTS].concat()).unwrap();
     std::fs::write(folder.path().join("table.json"), TABLE).unwrap();
     // The child inherits it. Otherwise the kernel may put a huge page where small ones were, at a time of its own.
     rustix::thread::disable_transparent_huge_pages(true).unwrap();

@@ -20,7 +20,7 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cli_support::sluice;
+use cli_support::{sluice, tool};
 use decode::Encapsulated;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -97,13 +97,7 @@ fn dissect(capture: &Path) -> Option<Vec<Dissection>> {
     FIELDS.iter().for_each(|field| {
         tshark.args(["-e", field]);
     });
-    let output = match tshark.output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("skipped: tshark: {error}");
-            return None;
-        }
-    };
+    let output = tool(&mut tshark)?;
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && !said.contains("Lua"), "{said}");
     let lines = String::from_utf8(output.stdout).unwrap();

@@ -1,10 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs `sluice` as its users do.
-#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::print_stderr, reason = "each test uses its part")]
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+/// A configuration with what a replay needs: no workers, no device address, no control, no EAL.
+pub const REPLAY: &str = r#"
+datacenter = "LHR"
+table = "table.json"
+[underlay]
+ipv4 = "10.0.0.1"
+ipv6 = "2001:db8:a::1"
+[[device]]
+name = "wan0"
+mtu = 1600
+"#;
+
+/// Runs a tool that may not be installed; nothing, and a word about it, where it is not.
+pub fn tool(command: &mut Command) -> Option<Output> {
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            eprintln!("skipped: {}: {error}", command.get_program().display());
+            None
+        }
+    }
+}
 
 /// What a run left behind.
 #[derive(Debug)]
