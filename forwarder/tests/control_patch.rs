@@ -12,7 +12,7 @@ mod control_support;
 
 use control_support::{Client, Place, Running, TABLE, fault_paths, table};
 use forwarder::control::methods;
-use forwarder::control::peer::Peer;
+use forwarder::control::peer::{Peer, Right};
 use forwarder::control::rpc;
 use forwarder::io::memory::MemoryIo;
 use serde_json::{Value, json};
@@ -281,7 +281,8 @@ fn looking_is_no_right_to_patch() {
     let running = Running::new();
     let peer = Peer::Process { uid: 4242, gid: 4242, pid: 1 };
     let request = rpc::request("patch", &ports("lhr-2"));
-    let call = |method: &str, params: rpc::Params<'_>| methods::call(&running.forwarder, peer, false, method, params);
+    let call =
+        |method: &str, params: rpc::Params<'_>| methods::call(&running.forwarder, peer, Right::Look, method, params);
     let answer: Value = serde_json::from_slice(&rpc::answer(request.as_bytes(), call).unwrap()).unwrap();
     assert_eq!((&answer["error"]["code"], owner(&mut running.client(), 3000)), (&json!(-32003), json!("lhr-1")));
 }

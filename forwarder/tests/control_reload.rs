@@ -13,7 +13,7 @@ mod control_support;
 use control_support::{Client, Running, TABLE, fault_paths, table};
 use forwarder::control::load::Document;
 use forwarder::control::methods;
-use forwarder::control::peer::Peer;
+use forwarder::control::peer::{Peer, Right};
 use forwarder::control::rpc;
 use serde_json::{Value, json};
 
@@ -276,8 +276,9 @@ fn looking_is_no_right_to_change() {
     let path = running.place.write("next.json", &table(Some(43), true));
     let call = |method: &str, params: Value| {
         let request = rpc::request(method, &params);
-        let call =
-            |method: &str, params: rpc::Params<'_>| methods::call(&running.forwarder, peer, false, method, params);
+        let call = |method: &str, params: rpc::Params<'_>| {
+            methods::call(&running.forwarder, peer, Right::Look, method, params)
+        };
         serde_json::from_slice::<Value>(&rpc::answer(request.as_bytes(), call).unwrap()).unwrap()
     };
     assert_eq!(call("reload", json!({"path": path}))["error"]["code"], -32003);

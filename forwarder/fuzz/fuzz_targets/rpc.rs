@@ -9,7 +9,7 @@ use std::sync::Arc;
 use forwarder::control::forwarder::Forwarder;
 use forwarder::control::generations::Loaded;
 use forwarder::control::methods;
-use forwarder::control::peer::Peer;
+use forwarder::control::peer::{Peer, Right};
 use forwarder::control::rpc::{self, Params};
 use fuzz::{config, source};
 use libfuzzer_sys::fuzz_target;
@@ -23,8 +23,8 @@ fuzz_target!(|message: &[u8]| {
         let call = |method: &str, params: Params<'_>| {
             // what is in files is not up to the input
             let names_a_file = params.read(PhantomData::<Value>).is_ok_and(|params| params.get("path").is_some());
-            let may_change = !names_a_file;
-            methods::call(forwarder, Peer::Signal, may_change, method, params)
+            let right = if names_a_file { Right::Look } else { Right::Change };
+            methods::call(forwarder, Peer::Signal, right, method, params)
         };
         if let Some(answer) = rpc::answer(message, call) {
             assert!(!answer.contains(&b'\n'));

@@ -16,6 +16,8 @@ use super::config::Config;
 use super::forwarder::Forwarder;
 use super::generations::{FIRST_GENERATION, Loaded, summary};
 use super::load::Document;
+use super::methods;
+use super::report::Conservation;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};
 use super::workers::{WorkerError, Workers};
@@ -215,7 +217,7 @@ impl<B: Backend> Daemon<B> {
             exception = total.exception,
             held = total.held_net(),
             drops = total.dropped_total(),
-            imbalance = total.imbalance(),
+            imbalance = Conservation::from(&total).imbalance,
             "stopped"
         );
         drop(self.backend);
@@ -251,8 +253,7 @@ impl<B: Backend> Daemon<B> {
         let reload = move || {
             cores.apply();
             while let Ok(()) = receiver.recv() {
-                // The log has the outcome.
-                let _ = forwarder.reload_configured();
+                methods::hang_up(&forwarder);
             }
         };
         spawn("reload", reload)?;

@@ -80,45 +80,26 @@ impl Forwarder {
         }
     }
 
-    /// Reloads, on behalf of `peer`, and writes that down in the log.
+    /// Reloads, on behalf of `peer`.
     pub fn reload(&self, peer: Peer, document: Document<'_>, options: Options) -> Result<Reloaded, ReloadError> {
         let from = match document {
             Document::File(path) => path.display().to_string(),
             Document::Text(_) => SOCKET.to_owned(),
         };
         let result = self.generations.reload(document, options);
-        let Options { dry_run, force } = options;
-        match &result {
-            Ok(Reloaded { previous, generation, changed, forced, discarded_patches, parse, build, swap }) => {
-                tracing::info!(
-                    %peer, from, dry_run, force, forced, changed, previous, generation, discarded_patches, ?parse, ?build, ?swap,
-                    "reload"
-                )
-            }
-            Err(error) => tracing::warn!(%peer, from, dry_run, force, "reload failed: {error}"),
-        }
-        if !dry_run {
+        if !options.dry_run {
             lock(&self.history).reloaded(peer, from, &result, &self.generations.running());
         }
         result
     }
 
-    /// Applies a patch, on behalf of `peer`. There may be a thousand a second, so the log has only those that go wrong
-    /// unless it is asked for more; `status` has their number and the last one.
+    /// Applies a patch, on behalf of `peer`.
     pub fn patch(&self, peer: Peer, document: PatchDocument<'_>, dry_run: bool) -> Result<Patched, PatchError> {
         let from = match document {
             PatchDocument::File(path) => path.display().to_string(),
             PatchDocument::Text(_) => SOCKET.to_owned(),
         };
         let result = self.generations.patch(document, dry_run);
-        match &result {
-            Ok(Patched { generation, revision, changed, prefixes, parse, build, swap }) => tracing::debug!(
-                %peer, from, dry_run, changed, generation, revision, prefixes, ?parse, ?build, ?swap, "patch"
-            ),
-            // Whoever patches by a base reckons with others who do.
-            Err(error @ PatchError::WrongBase { .. }) => tracing::debug!(%peer, from, dry_run, "patch: {error}"),
-            Err(error) => tracing::warn!(%peer, from, dry_run, "patch failed: {error}"),
-        }
         if !dry_run {
             lock(&self.history).patched(peer, from, &result, &self.generations.running());
         }

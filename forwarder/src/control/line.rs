@@ -4,15 +4,48 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a peer may be silent between messages.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long a message may take from its first byte to its last.
-const MESSAGE: Duration = Duration::from_secs(30);
+/// How long we wait for a peer.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For its next message.
+    idle: Duration,
+    /// For a message, from its first byte to its last.
+    message: Duration,
+}
+
+const PATIENCE: Patience = Patience { idle: Duration::from_secs(60), message: Duration::from_secs(30) };
 /// How long a peer may take to read an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 const CHUNK: usize = 64 << 10;
+
+/// Messages up to this length, in bytes, need no room of their own. No question is longer.
+pub(super) const SHORT: usize = 64 << 10;
+/// Long messages at a time: what all peers together can make us hold is this often the longest of them.
+const LONG: usize = 8;
+
+/// Room for long messages.
+#[derive(Debug, Default)]
+pub(super) struct Room(AtomicUsize);
+
+/// Room for one of them; given back when dropped.
+#[derive(Debug)]
+struct Taken<'r>(&'r Room);
+
+impl Room {
+    fn take(&self) -> Option<Taken<'_>> {
+        let more = |taken| (taken < LONG).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Taken(self))
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// One attempt to read a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +54,8 @@ pub(super) enum Line {
     Whole(Vec<u8>),
     /// More bytes than allowed, and no end.
     TooLong,
+    /// A long line, and others take all the room for such.
+    NoRoom,
     /// The peer has gone, or has taken too long.
     End,
 }
@@ -28,21 +63,27 @@ pub(super) enum Line {
 /// The lines of one peer.
 pub(super) struct Lines<'s> {
     stream: &'s UnixStream,
+    room: &'s Room,
     /// Read, and not yet handed out.
     pending: Vec<u8>,
     limit: usize,
+    patience: Patience,
+    /// Of the line handed out last, or the one that is coming.
+    taken: Option<Taken<'s>>,
 }
 
 impl<'s> Lines<'s> {
-    /// Lines of at most `limit` bytes.
-    pub(super) fn new(stream: &'s UnixStream, limit: usize) -> Self {
-        Self { stream, pending: Vec::new(), limit }
+    /// Lines of at most `limit` bytes. The room of a long one is kept until the next is asked for.
+    pub(super) fn new(stream: &'s UnixStream, room: &'s Room, limit: usize) -> Self {
+        Self { stream, room, pending: Vec::new(), limit, patience: PATIENCE, taken: None }
     }
 
     /// The next line. What a peer leaves unfinished is never handed out.
     pub(super) fn next(&mut self) -> Line {
+        self.taken = None;
         let mut searched = 0;
-        let mut deadline = Instant::now() + if self.pending.is_empty() { IDLE } else { MESSAGE };
+        let Patience { idle, message } = self.patience;
+        let mut deadline = Instant::now() + if self.pending.is_empty() { idle } else { message };
         loop {
             let unsearched = self.pending.get(searched..).unwrap_or_default();
             if let Some(end) = unsearched.iter().position(|byte| *byte == b'\n') {
@@ -55,9 +96,15 @@ impl<'s> Lines<'s> {
             if searched > self.limit {
                 return Line::TooLong;
             }
+            if searched > SHORT && self.taken.is_none() {
+                self.taken = self.room.take();
+                if self.taken.is_none() {
+                    return Line::NoRoom;
+                }
+            }
             match self.read(deadline) {
                 Ok(0) | Err(_) => return Line::End,
-                Ok(_) if searched == 0 => deadline = Instant::now() + MESSAGE,
+                Ok(_) if searched == 0 => deadline = Instant::now() + message,
                 Ok(_) => {}
             }
         }
@@ -110,11 +157,13 @@ mod tests {
         let (mut peer, own) = UnixStream::pair().unwrap();
         let bytes = bytes.to_vec();
         let writer = std::thread::spawn(move || peer.write_all(&bytes));
-        let mut lines = Lines::new(&own, limit);
+        let room = Room::default();
+        let mut lines = Lines::new(&own, &room, limit);
         let mut all = Vec::new();
         while !matches!(all.last(), Some(Line::End | Line::TooLong)) {
             all.push(lines.next());
         }
+        drop(lines);
         drop(own);
         let _ = writer.join().unwrap();
         all
@@ -135,6 +184,53 @@ mod tests {
         let mut long = vec![b'x'; 1_000_000];
         long.push(b'\n');
         assert_eq!(lines(&long, 1_000_000), [Line::Whole(vec![b'x'; 1_000_000]), Line::End]);
+    }
+
+    #[test]
+    fn who_is_silent_or_sends_byte_by_byte_is_not_waited_for() {
+        let (mut peer, own) = UnixStream::pair().unwrap();
+        let room = Room::default();
+        let mut lines = Lines::new(&own, &room, 1 << 20);
+        lines.patience = Patience { idle: Duration::from_millis(50), message: Duration::from_millis(300) };
+        let start = Instant::now();
+        assert_eq!(lines.next(), Line::End);
+        assert!(start.elapsed() >= Duration::from_millis(50));
+        // Never silent for long, and never at an end.
+        let writer = std::thread::spawn(move || {
+            while peer.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        lines.patience.idle = Duration::from_secs(60);
+        let start = Instant::now();
+        assert_eq!(lines.next(), Line::End);
+        assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(60));
+        drop(lines);
+        drop(own);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn long_lines_need_room_and_give_it_back() {
+        let room = Room::default();
+        let others: Vec<_> = std::iter::from_fn(|| room.take()).collect();
+        assert_eq!(others.len(), LONG);
+        let (mut peer, own) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || {
+            let mut line = vec![b'x'; 3 * SHORT];
+            line.push(b'\n');
+            peer.write_all(b"short\n").and_then(|()| peer.write_all(&line)).map(|()| peer)
+        });
+        let mut lines = Lines::new(&own, &room, 4 * SHORT);
+        assert_eq!(lines.next(), Line::Whole(b"short".to_vec()));
+        assert_eq!(lines.next(), Line::NoRoom);
+        drop(others);
+        // As if the peer had tried again: nothing of it was handed out.
+        assert_eq!(lines.next(), Line::Whole(vec![b'x'; 3 * SHORT]));
+        assert_eq!(room.0.load(Ordering::Relaxed), 1);
+        drop(writer.join().unwrap().unwrap());
+        assert_eq!(lines.next(), Line::End);
+        assert_eq!(room.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -9,15 +9,18 @@
 //! ```
 
 mod affinity;
+mod audit;
 pub mod config;
 pub mod daemon;
 pub mod forwarder;
 pub mod generations;
 mod history;
+mod limited;
 mod line;
 pub mod load;
+pub mod log;
 pub mod methods;
-mod params;
+pub mod params;
 pub mod peer;
 mod places;
 pub mod report;

@@ -8,17 +8,27 @@ use std::time::Duration;
 
 use super::affinity::ControlCores;
 use super::forwarder::Forwarder;
-use super::line::{self, Line, Lines};
+use super::limited::Limited;
+use super::line::{self, Line, Lines, Room};
 use super::methods;
-use super::peer::{Peer, Rights};
+use super::peer::{Peer, Right, Rights};
 use super::places::{Place, Places};
 use super::rpc::{self, RpcError};
 use super::socket::ControlSocket;
 
-/// Longest message of a peer that may only look; no question is longer. Bounds what all of them can make us hold.
-const QUESTION_MAX: usize = 64 << 10;
-/// Longest message: the longest document, and as much around it as any question may have.
-const MESSAGE_MAX: usize = methods::DOCUMENT_MAX + QUESTION_MAX;
+/// Longest message: the longest document, and as much around it as any question may have. Peers that may only look
+/// send none that is longer than a question.
+const MESSAGE_MAX: usize = methods::DOCUMENT_MAX + line::SHORT;
+/// Peers can cause such lines by connecting.
+static TROUBLE: Limited = Limited::new(10, Duration::from_secs(10));
+
+/// A line about a connection that did not come about.
+fn warn(what: &str, error: &dyn std::fmt::Display) {
+    if let Some(unlogged) = TROUBLE.pass() {
+        tracing::warn!(unlogged, "{what}: {error}");
+    }
+}
+
 /// Rest after a failed `accept`: most of its errors last for a while.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -59,14 +69,14 @@ impl Drop for Server {
 /// Lets peers in until the socket is shut.
 fn accept(socket: &ControlSocket, forwarder: &Arc<Forwarder>) {
     let rights = Arc::new(Rights::new(&forwarder.config().control));
-    let places = Arc::new(Places::default());
+    let (places, room) = (Arc::new(Places::default()), Arc::new(Room::default()));
     loop {
         let stream = match socket.listener().accept() {
             Ok((stream, _)) => Arc::new(stream),
             // What `accept` says of a socket that was shut.
             Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => return,
             Err(error) => {
-                tracing::warn!("cannot accept on the control socket: {error}");
+                warn("cannot accept on the control socket", &error);
                 thread::sleep(RETRY);
                 continue;
             }
@@ -74,53 +84,67 @@ fn accept(socket: &ControlSocket, forwarder: &Arc<Forwarder>) {
         let peer = match Peer::of(&*stream) {
             Ok(peer) => peer,
             Err(error) => {
-                tracing::warn!("a connection to the control socket was refused: its peer is unknown: {error}");
+                warn("a connection to the control socket was refused: its peer is unknown", &error);
                 continue;
             }
         };
-        let may_change = rights.may_change(&peer);
-        let Some(place) = places.take(&stream, may_change) else {
-            let error = RpcError::new(rpc::BUSY, "too many connections; try again later");
-            // The peer's buffer is empty, so this doesn't wait.
-            let _ = line::send(&stream, rpc::failure_line(&error));
+        let Some(right) = rights.of(&peer) else {
+            warn("a connection to the control socket was refused: no right to look", &peer);
+            let message = format!("{peer} may not look; see control.look_uids and look_gids");
+            send_away(&stream, rpc::FORBIDDEN, &message);
             continue;
         };
-        let connection = Connection { stream, peer, may_change, forwarder: Arc::clone(forwarder), place };
+        let Some(place) = places.take(&stream, right == Right::Change) else {
+            warn("a connection to the control socket was refused: too many of them", &peer);
+            send_away(&stream, rpc::BUSY, "too many connections; try again later");
+            continue;
+        };
+        let (forwarder, room) = (Arc::clone(forwarder), Arc::clone(&room));
+        let connection = Connection { stream, peer, right, forwarder, place, room };
         let spawned = thread::Builder::new().name("connection".to_owned()).spawn(move || connection.serve());
         if let Err(error) = spawned {
-            tracing::warn!("no thread for a connection to the control socket: {error}");
+            warn("no thread for a connection to the control socket", &error);
         }
     }
+}
+
+/// The last words to a peer. Nothing or little is in its buffer, so this doesn't wait.
+fn send_away(stream: &UnixStream, code: i32, message: &str) {
+    let _ = line::send(stream, rpc::failure_line(&RpcError::new(code, message)));
 }
 
 struct Connection {
     stream: Arc<UnixStream>,
     peer: Peer,
-    may_change: bool,
+    right: Right,
     forwarder: Arc<Forwarder>,
     place: Place,
+    room: Arc<Room>,
 }
 
 impl Connection {
     /// Answers messages until the peer goes, breaks a bound, doesn't read its answers, or loses its place.
     fn serve(self) {
-        let limit = if self.may_change { MESSAGE_MAX } else { QUESTION_MAX };
-        let mut lines = Lines::new(&self.stream, limit);
+        let limit = if self.right == Right::Change { MESSAGE_MAX } else { line::SHORT };
+        let mut lines = Lines::new(&self.stream, &self.room, limit);
         loop {
             let message = match lines.next() {
                 Line::Whole(message) => message,
                 Line::End => return,
                 Line::TooLong => {
-                    let text = format!("the message has more than {limit} bytes; give a larger table by path");
-                    let _ = line::send(&self.stream, rpc::failure_line(&RpcError::invalid_request(text)));
-                    return;
+                    let message = format!("the message has more than {limit} bytes; give a larger table by path");
+                    return send_away(&self.stream, rpc::INVALID_REQUEST, &message);
+                }
+                Line::NoRoom => {
+                    let message = "too many long messages; try again later, or give the document by path";
+                    return send_away(&self.stream, rpc::BUSY, message);
                 }
             };
             if message.trim_ascii().is_empty() {
                 continue;
             }
             let call = |method: &str, params: rpc::Params<'_>| {
-                methods::call(&self.forwarder, self.peer, self.may_change, method, params)
+                methods::call(&self.forwarder, self.peer, self.right, method, params)
             };
             if !self.place.keep() {
                 return;

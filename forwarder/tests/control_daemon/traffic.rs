@@ -14,20 +14,26 @@ use super::wait_for;
 
 /// Endless traffic to a port that moves from an IPv4 to an IPv6 server.
 #[derive(Default)]
-struct Endless {
+pub(super) struct Endless {
     seen: Arc<Seen>,
     after: bool,
     spare: VecDeque<VecBuf>,
 }
 
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The reload has been answered.
     answered: AtomicBool,
-    received: AtomicU64,
+    pub(super) received: AtomicU64,
     old: AtomicU64,
     new: AtomicU64,
     late: AtomicU64,
+}
+
+impl Endless {
+    pub(super) fn new(seen: &Arc<Seen>) -> Self {
+        Self { seen: Arc::clone(seen), ..Self::default() }
+    }
 }
 
 impl Allocator<VecBuf> for Endless {
@@ -71,7 +77,7 @@ impl PacketIo for Endless {
 #[test]
 fn a_reload_under_traffic_loses_nothing_and_is_over_when_it_says_so() {
     let seen = Arc::new(Seen::default());
-    let mut running = Running::with(Place::new(), Endless { seen: Arc::clone(&seen), ..Endless::default() });
+    let mut running = Running::with(Place::new(), Endless::new(&seen));
     wait_for(|| seen.old.load(Ordering::Relaxed) > 10_000);
     let path = running.place.write("next.json", &table(Some(43), true));
     running.client().result("reload", json!({"path": path}));

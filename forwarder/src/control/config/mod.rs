@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use tables::table::Viewpoint;
 
 pub use self::problem::{ConfigError, Problem};
+use crate::control::log::Log;
 use crate::settings::{self, Dscp, FragmentLimits, Icmp, Settings, Underlay};
 use crate::wire::MacAddr;
 
@@ -62,6 +63,8 @@ pub struct Config {
     pub control: Control,
     /// Where Prometheus may ask.
     pub metrics: Option<SocketAddr>,
+    /// The log.
+    pub log: Log,
 }
 
 /// Where a device is found.
@@ -112,6 +115,10 @@ pub struct Control {
     pub change_uids: Vec<u32>,
     /// Groups whose members (by effective group) may change what runs.
     pub change_gids: Vec<u32>,
+    /// Users that may look. With neither this nor [`Self::look_gids`], whoever can open the socket may.
+    pub look_uids: Option<Vec<u32>>,
+    /// Groups whose members (by effective group) may look.
+    pub look_gids: Option<Vec<u32>>,
 }
 
 impl Config {

@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::section::{Findings, Kind, Section};
 use super::{Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Problem, Purpose, Workers, values};
+use crate::control::log::{Destination, Format, Log};
 use crate::settings::{Dscp, Echo, FragmentLimits, Icmp, Underlay};
 
 /// UDP port of GUE that everybody uses (draft-ietf-intarea-gue).
@@ -72,6 +73,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     let mut metrics = top.section("metrics");
     let listen = metrics.parse("listen", "ADDRESS:PORT", values::listen);
     metrics.finish();
+    let log = log(top.section("log"));
     top.finish();
     Some(Config {
         file: file.to_owned(),
@@ -87,6 +89,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
         fragments,
         control,
         metrics: listen,
+        log,
     })
 }
 
@@ -228,8 +231,26 @@ fn control(mut section: Section<'_>, directory: &Path) -> Control {
     let control = Control {
         socket,
         change_uids: section.integers("change_uids", ids.clone()).unwrap_or_default(),
-        change_gids: section.integers("change_gids", ids).unwrap_or_default(),
+        change_gids: section.integers("change_gids", ids.clone()).unwrap_or_default(),
+        look_uids: section.integers("look_uids", ids.clone()),
+        look_gids: section.integers("look_gids", ids),
     };
     section.finish();
     control
+}
+
+fn log(mut section: Section<'_>) -> Log {
+    let to = section.parse("to", "\"auto\", \"journal\" or \"stderr\"", |text| match text {
+        "auto" => Ok(Destination::Auto),
+        "journal" => Ok(Destination::Journal),
+        "stderr" => Ok(Destination::Stderr),
+        _ => Err(format!("{text:?} is neither \"auto\" nor \"journal\" nor \"stderr\"")),
+    });
+    let format = section.parse("format", "\"text\" or \"json\"", |text| match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err(format!("{text:?} is neither \"text\" nor \"json\"")),
+    });
+    section.finish();
+    Log { to: to.unwrap_or_default(), format: format.unwrap_or_default() }
 }

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::control::log::{Destination, Format};
 use crate::settings::Echo;
 
 /// The example of contract section 2, whole.
@@ -49,8 +50,13 @@ bytes = 65536
 socket = "control.sock"
 change_uids = [1000]
 change_gids = [27]
+look_uids = []
+look_gids = [30]
 [metrics]
 listen = "127.0.0.1:9465"
+[log]
+to = "stderr"
+format = "json"
 "#;
 
 const SMALL: &str = r#"
@@ -115,8 +121,11 @@ fn every_key_is_read() {
             socket: PathBuf::from("/etc/sluice/control.sock"),
             change_uids: vec![1000],
             change_gids: vec![27],
+            look_uids: Some(vec![]),
+            look_gids: Some(vec![30]),
         },
         metrics: Some("127.0.0.1:9465".parse().unwrap()),
+        log: Log { to: Destination::Stderr, format: Format::Json },
     };
     assert_eq!(config, expected);
 }
@@ -151,7 +160,7 @@ fn an_unknown_key_is_named_with_place_line_and_neighbour() {
     let lines = problems("name =", "\"mt u\" = 1\nname =");
     assert!(lines[0].contains(":7: device[0].\"mt u\": unknown key; the nearest known one is mtu"), "{lines:?}");
     assert!(problems("[workers]", "[worker]")[0].contains("unknown key; the nearest known one is workers"));
-    for section in ["eal", "icmp", "control", "metrics", "workers"] {
+    for section in ["eal", "icmp", "control", "log", "metrics", "workers"] {
         let text = FULL.replace(&format!("[{section}]"), &format!("[{section}]\nnonsense = 1"));
         let lines = parse(&text, Purpose::Daemon).unwrap_err().lines();
         assert!(
@@ -229,6 +238,8 @@ fn wrong_values_are_refused() {
             "control.change_uids: is a string; expected an",
         ),
         ("[workers]", "[metrics]\nlisten = \"9465\"\n[workers]", "metrics.listen: \"9465\" is not ADDRESS:PORT"),
+        ("[workers]", "[log]\nto = \"syslog\"\n[workers]", "log.to: \"syslog\" is neither"),
+        ("[workers]", "[log]\nformat = 1\n[workers]", "log.format: is an integer; expected \"text\" or"),
         ("[workers]", "metrics = 1\n[workers]", "device[0].metrics: unknown key"),
         ("datacenter =", "icmp = 1\ndatacenter =", "icmp: is an integer; expected a table: [icmp]"),
         ("[workers]", "[workers]\n[workers]", "duplicate key"),

@@ -1,33 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `sluiced`, the forwarder daemon: the library's daemon on DPDK.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+mod args;
+
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use forwarder::control::config::{Address, Config, Purpose};
 use forwarder::control::daemon::{self, Backend};
+use forwarder::control::log;
 use forwarder::io::DeviceIndex;
 use forwarder::io::dpdk::{self, DeviceAddress, DeviceSpec, Dpdk, DpdkIo};
 use forwarder::wire::MacAddr;
 use forwarder::worker::handoff;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
-/// Forwards packets in the foreground, and logs to stderr as RUST_LOG says (info by default).
-///
-/// SIGHUP reloads the configured table; SIGTERM and SIGINT stop.
-#[derive(Debug, Parser)]
-#[command(name = "sluiced", version, max_term_width = 100)]
-struct Args {
-    /// The configuration
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Validate configuration and table, and exit: 0 if both are good, 1 with every fault if not
-    #[arg(long)]
-    check: bool,
-}
+use crate::args::Args;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -45,7 +33,7 @@ fn main() -> ExitCode {
         }
         Ok(config) if args.check => check(&config),
         Ok(config) => {
-            log();
+            log::start(config.log);
             daemon::run(config, Devices::start).map_err(|error| error.lines())
         }
     };
@@ -84,24 +72,6 @@ fn check(config: &Config) -> Result<(), Vec<String>> {
     match writeln!(io::stdout(), "{good}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(vec![unwritable(&error)]),
         _ => Ok(()),
-    }
-}
-
-/// Logs to stderr. A full disk or a reader that has gone costs log lines, never the daemon: `log_internal_errors` and
-/// `from_env_lossy` would complain with `eprintln!`, which panics on the very stderr that can't be written.
-fn log() {
-    let builder = || EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
-    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
-    let (filter, ignored) = match builder().parse(&wanted) {
-        Ok(filter) => (filter, None),
-        Err(error) => (builder().parse_lossy(""), Some(error)),
-    };
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let color = io::stderr().is_terminal() && !plain;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    subscriber.with_ansi(color).log_internal_errors(false).init();
-    if let Some(error) = ignored {
-        tracing::warn!("RUST_LOG={wanted:?} is ignored: {error}; give LEVEL or TARGET=LEVEL,…");
     }
 }
 

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where the log goes: structured to the journal, or to standard error as text or JSON. Nothing on the hot path logs.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// The table `log` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Log {
+    /// Where it goes.
+    pub to: Destination,
+    /// What a line on standard error looks like.
+    pub format: Format,
+}
+
+/// Where the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Destination {
+    /// To the journal if standard error leads there, as it does in a unit of systemd; else to standard error.
+    #[default]
+    Auto,
+    /// To the journal.
+    Journal,
+    /// To standard error.
+    Stderr,
+}
+
+/// What a line on standard error looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Starts the log of the whole process, at the levels of `RUST_LOG` (info without it). What can't be done as wanted is
+/// said in the log itself.
+///
+/// A full disk or a reader that has gone costs log lines, never the daemon: `log_internal_errors` and `from_env_lossy`
+/// would complain with `eprintln!`, which panics on the very stderr that can't be written.
+pub fn start(log: Log) {
+    let builder = || EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filter, ignored) = match builder().parse(&wanted) {
+        Ok(filter) => (filter, None),
+        Err(error) => (builder().parse_lossy(""), Some(error)),
+    };
+    let to_journal = match log.to {
+        Destination::Auto => leads_to_journal(),
+        Destination::Journal => true,
+        Destination::Stderr => false,
+    };
+    let (layer, missing) = match to_journal.then(journal) {
+        Some(Ok(layer)) => (layer, None),
+        Some(Err(error)) => (stderr(log.format), Some(error)),
+        None => (stderr(log.format), None),
+    };
+    // Fails only if the process has a log already.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    if let Some(error) = missing {
+        tracing::warn!("the journal can't be reached: {error}; logging to standard error");
+    }
+    if let Some(error) = ignored {
+        tracing::warn!("RUST_LOG={wanted:?} is ignored: {error}; give LEVEL or TARGET=LEVEL,…");
+    }
+}
+
+type AnyLayer<S> = Box<dyn Layer<S> + Send + Sync>;
+
+/// Whether systemd has connected standard error to the journal, and nobody has turned it elsewhere since.
+fn leads_to_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    let Ok(found) = rustix::fs::fstat(io::stderr().as_fd()) else { return false };
+    stream.to_str() == Some(&format!("{}:{}", found.st_dev, found.st_ino))
+}
+
+fn journal<S: tracing::Subscriber + for<'s> LookupSpan<'s>>() -> io::Result<AnyLayer<S>> {
+    let priorities =
+        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
+    let layer = tracing_journald::layer()?.with_field_prefix(Some("SLUICE".to_owned()));
+    Ok(layer.with_syslog_identifier("sluiced".to_owned()).with_priority_mappings(priorities).boxed())
+}
+
+fn stderr<S: tracing::Subscriber + for<'s> LookupSpan<'s>>(format: Format) -> AnyLayer<S> {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let layer = fmt::layer().with_writer(io::stderr).log_internal_errors(false);
+    match format {
+        Format::Text => layer.with_ansi(io::stderr().is_terminal() && !plain).boxed(),
+        Format::Json => layer.json().flatten_event(true).boxed(),
+    }
+}

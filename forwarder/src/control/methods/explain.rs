@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where a packet would go.
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::{Call, Method, to_json};
+use crate::control::params::Param;
+use crate::control::peer::Right;
+use crate::control::rpc::RpcError;
+use crate::explain::{Protocol, Query};
+use crate::wire::protocol;
+
+pub(super) const EXPLAIN: Method = Method {
+    name: "explain",
+    right: Right::Look,
+    params: &[
+        Param::new("address", "an IP address"),
+        Param::new("port", "a number from 0 to 65535"),
+        Param::new("protocol", "\"tcp\", \"udp\", \"icmp\" or a number from 0 to 255"),
+    ],
+    run: explain,
+};
+
+/// Parameters of `explain`, as a client writes them.
+pub fn explain_params(query: &Query) -> Value {
+    let Query { address, port, protocol } = query;
+    let protocol = match protocol {
+        Protocol::Icmp => json!("icmp"),
+        Protocol::Number(number) => json!(number),
+    };
+    json!({ "address": address, "port": port, "protocol": protocol })
+}
+
+fn explain(call: &Call<'_>) -> Result<Value, RpcError> {
+    let params = &call.params;
+    let address = params.get("address")?.ok_or_else(|| RpcError::invalid_params("explain needs an address"))?;
+    let port = params.get("port")?;
+    let protocol = match params.text("protocol") {
+        Some(text) => protocol_of(text).ok_or_else(|| params.wrong("protocol"))?,
+        None => Protocol::Number(protocol::TCP),
+    };
+    let explained = call.forwarder.explain(Query { address, port, protocol });
+    to_json(explained.map_err(|error| RpcError::invalid_params(error.to_string()))?)
+}
+
+/// A protocol by number or by name.
+fn protocol_of(text: &RawValue) -> Option<Protocol> {
+    let number = || serde_json::from_str(text.get()).ok().map(Protocol::Number);
+    let name = || serde_json::from_str::<String>(text.get()).ok()?.parse().ok();
+    number().or_else(name)
+}
