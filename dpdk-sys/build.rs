@@ -11,8 +11,9 @@ const FLOOR: (u32, u32) = (22, 11);
 const INSTALL: &str =
     "install DPDK's development files (Debian: apt-get install libdpdk-dev pkg-config libclang-dev gcc)";
 
-/// Functions that libdpdk exports. The static inlines among DPDK's calls are behind `shim_*`.
+/// Functions that libdpdk exports, and one of C's that its log takes the result of. The static inlines among DPDK's calls are behind `shim_*`.
 const FUNCTIONS: &[&str] = &[
+    "fdopen",
     "rte_dev_name",
     "rte_eal_cleanup",
     "rte_eal_init",
@@ -29,8 +30,10 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_macaddr_get",
     "rte_eth_rx_queue_setup",
     "rte_eth_tx_queue_setup",
+    "rte_log",
     "rte_mempool_free",
     "rte_mempool_in_use_count",
+    "rte_openlog_stream",
     "rte_pktmbuf_copy",
     "rte_pktmbuf_free_bulk",
     "rte_pktmbuf_pool_create",
@@ -45,7 +48,7 @@ const CONSTANTS: &[&str] = &["RTE_MAX_ETHPORTS", "RTE_PKTMBUF_HEADROOM", "SHIM_.
 
 /// Types that Rust only points to. `rte_mbuf` is among them because the names bindgen makes up for its anonymous unions
 /// change from one LTS to the next: Rust finds its fields by the `SHIM_MBUF_*` offsets.
-const OPAQUE: &[&str] = &["rte_device", "rte_mbuf", "rte_mempool"];
+const OPAQUE: &[&str] = &["_IO_FILE", "rte_device", "rte_mbuf", "rte_mempool"];
 
 fn main() {
     for file in ["build.rs", "shim.c", "shim.h"] {

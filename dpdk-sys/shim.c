@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "shim.h"
 
-#include <stdio.h>
-
 /* The floor is checked by build.rs too; here for whoever compiles without it. */
 #if RTE_VERSION < RTE_VERSION_NUM(22, 11, 0, 0)
 #error "DPDK 22.11 or newer is needed"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The daemon's life: start, wait for signals, stop.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -16,6 +16,7 @@ use super::config::Config;
 use super::forwarder::Forwarder;
 use super::generations::{FIRST_GENERATION, Loaded, summary};
 use super::load::Document;
+use super::log;
 use super::methods;
 use super::report::Conservation;
 use super::server::Server;
@@ -35,6 +36,11 @@ pub trait Backend {
 
     /// The queues, one element a worker. Called once.
     fn queues(&mut self) -> Vec<Self::Io>;
+
+    /// What the devices' drivers say while they run, line by line.
+    fn log(&mut self) -> Option<PipeReader> {
+        None
+    }
 }
 
 /// Why the daemon did not start, or stopped by itself. One line each.
@@ -172,6 +178,13 @@ impl<B: Backend> Daemon<B> {
 
         let forwarder = Arc::new(forwarder);
         let (stop, events) = channel();
+        if let Some(lines) = backend.log() {
+            let cores = control_cores.clone();
+            spawn("device-log", move || {
+                cores.apply();
+                log::repeat(lines);
+            })?;
+        }
         let workers = Workers::start(&forwarder, readers, backend.queues(), &stop)?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
             .map_err(|error| DaemonError::System("start the control thread", error))?;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the log goes: structured to the journal, or to standard error as text or JSON. Nothing on the hot path logs.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::LevelFilter;
@@ -10,6 +11,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use super::limited::Limited;
+
+/// Longest line of a driver's, in bytes; what is longer comes in pieces.
+const DRIVER_LINE: u64 = 1_000;
+/// A packet may make a driver say something.
+static DRIVERS: Limited = Limited::new(20, Duration::from_secs(1));
 
 /// The table `log` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,5 +104,48 @@ fn stderr<S: tracing::Subscriber + for<'s> LookupSpan<'s>>(format: Format) -> An
     match format {
         Format::Text => layer.with_ansi(io::stderr().is_terminal() && !plain).boxed(),
         Format::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+/// Logs what drivers say, until they are gone: so many lines at once and one each second, whatever packets make them say.
+pub(super) fn repeat(said: impl Read) {
+    let mut said = BufReader::new(said);
+    let mut line = Vec::new();
+    while said.by_ref().take(DRIVER_LINE).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(line.trim_ascii());
+        if !text.is_empty()
+            && let Some(unlogged) = DRIVERS.pass()
+        {
+            tracing::warn!(unlogged, "DPDK: {text}");
+        }
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_packets_make_drivers_say_is_bounded() {
+        #[derive(Clone, Default)]
+        struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let said = [&"PMD: dropping packet\n".repeat(5_000), "x".repeat(100_000).as_str(), "\n"].concat();
+        tracing::subscriber::with_default(subscriber, || repeat(said.as_bytes()));
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().count();
+        assert!((20..25).contains(&lines), "{lines} lines");
+        assert!(text.contains("DPDK: PMD: dropping packet unlogged=0"), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 
 mod args;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, PipeReader, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -99,6 +99,10 @@ impl Devices {
 
 impl Backend for Devices {
     type Io = DpdkIo;
+
+    fn log(&mut self) -> Option<PipeReader> {
+        self.0.log()
+    }
 
     fn mac(&self, device: DeviceIndex) -> MacAddr {
         self.0.mac(device)

@@ -19,10 +19,12 @@ mod capture;
 mod device;
 mod eal;
 mod error;
+mod log;
 mod mbuf;
 mod pool;
 mod queues;
 
+use std::io::PipeReader;
 use std::sync::Arc;
 
 pub use address::{DeviceAddress, DeviceSpec};
@@ -55,6 +57,8 @@ pub struct Dpdk {
     running: Arc<Running>,
     /// What [`Self::queues`] has yet to hand out.
     queues: Vec<DpdkIo>,
+    /// What [`Self::log`] has yet to hand out.
+    log: Option<PipeReader>,
 }
 
 impl Dpdk {
@@ -74,9 +78,9 @@ impl Dpdk {
         let workers = count.ok_or(Error::Workers(workers))?;
         let burst = u32::try_from(burst).unwrap_or(u32::MAX);
         let kept = u32::try_from(kept).unwrap_or(u32::MAX);
-        let (eal, log) = eal::Eal::start(eal_args, devices)?;
+        let (eal, said) = eal::Eal::start(eal_args, devices)?;
         let found =
-            devices.iter().map(|device| device::Device::find(device, workers, &log)).collect::<Result<_, _>>()?;
+            devices.iter().map(|device| device::Device::find(device, workers, &said)).collect::<Result<_, _>>()?;
         let large = pool::Pool::large(u32::from(workers), burst)?;
         let frames = pool::Pool::frames(devices, u32::from(workers), burst, kept)?;
         // Together before anything starts: if that fails, they are dropped in the right order.
@@ -84,12 +88,13 @@ impl Dpdk {
         for (device, spec) in running.devices.iter_mut().zip(devices) {
             device.start(spec, workers, &running.frames)?;
         }
-        for line in log {
+        for line in said {
             tracing::warn!("DPDK: {line}");
         }
+        let log = log::divert().inspect_err(|error| tracing::warn!("DPDK's log stays on standard error: {error}"));
         let running = Arc::new(running);
         let queues = (0..workers).map(|queue| DpdkIo::new(Arc::clone(&running), queue)).collect();
-        Ok(Self { running, queues })
+        Ok(Self { running, queues, log: log.ok() })
     }
 
     /// The device's own address; all zero if there is no such device.
@@ -105,6 +110,11 @@ impl Dpdk {
     /// The queues, one [`DpdkIo`] for each worker; none when called again.
     pub fn queues(&mut self) -> Vec<DpdkIo> {
         std::mem::take(&mut self.queues)
+    }
+
+    /// What DPDK says from now on, to be read and bounded by whoever logs it; none when called again.
+    pub fn log(&mut self) -> Option<PipeReader> {
+        self.log.take()
     }
 
     /// Buffers that somebody owns: a worker, a device's queue, a looped capture. Exact only while no worker runs.
