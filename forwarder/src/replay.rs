@@ -9,6 +9,7 @@ use std::io::{self, BufReader, BufWriter};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 use tables::source::Source;
@@ -17,6 +18,7 @@ use tables::{Faults, Publisher};
 
 use crate::counters::CountersReport;
 use crate::io::capture::{CaptureIo, Fault};
+use crate::io::counted::Counted;
 use crate::io::pcap::{self, Resolution};
 use crate::settings::Settings;
 use crate::state::ForwardingState;
@@ -41,6 +43,8 @@ pub struct Replay<'a> {
     pub viewpoint: &'a Viewpoint,
     /// The capture, pcap or pcapng; all of it arrives at the first device.
     pub input: &'a Path,
+    /// Counts the bytes that were read of it, for whoever wants to know how far it is.
+    pub read: Arc<AtomicU64>,
     /// Where transmitted frames go, in order, as pcap.
     pub output: &'a Path,
     /// Where frames for the kernel go; nowhere if this is not given.
@@ -137,12 +141,13 @@ fn for_replay(mut settings: Settings) -> Result<Settings, Error> {
     if settings.devices.is_empty() { Err(Error::NoDevice) } else { Ok(settings) }
 }
 
-type FileIo = CaptureIo<BufReader<File>, BufWriter<File>>;
+type FileIo = CaptureIo<BufReader<Counted<File>>, BufWriter<File>>;
 
 /// Opens the captures: first the one to read, so that a wrong name there costs no output.
 fn open(replay: &Replay<'_>) -> Result<FileIo, Error> {
     let unreadable = |source: pcap::Error| Error::Input { path: replay.input.to_owned(), source };
     let (source, file) = Opened::read(replay.input).map_err(|error| unreadable(error.into()))?;
+    let file = Counted(file, Arc::clone(&replay.read));
     let input = pcap::Reader::new(BufReader::with_capacity(FILE_BUFFER, file)).map_err(unreadable)?;
     let sink = Opened::write(replay.output)?;
     let exceptions = replay.exceptions.map(Opened::write).transpose()?;

@@ -3,6 +3,7 @@
 //! are skins over them.
 
 pub mod capture;
+pub mod counted;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod memory;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use forwarder::explain::{self, Protocol};
 
 const EXAMPLES: &str = "\
@@ -57,6 +58,16 @@ pub(crate) enum Command {
     /// Work on table files
     #[command(subcommand)]
     Table(TableCommand),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages of sluice and sluiced
+    Man {
+        /// The folder for man1 and man8, such as /usr/local/share/man
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

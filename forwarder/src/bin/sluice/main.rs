@@ -8,8 +8,10 @@ mod failure;
 mod online;
 mod output;
 mod patch;
+mod progress;
 mod replay;
 mod table;
+mod words;
 
 use std::process::ExitCode;
 
@@ -50,5 +52,7 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Explain(args) => explain::explain(client, args, output),
         Command::Replay(args) => replay::replay(args, output),
         Command::Table(command) => table::run(command, output),
+        Command::Completions { shell } => words::completions(*shell, output),
+        Command::Man { folder } => words::manual(folder),
     }
 }

@@ -14,6 +14,7 @@ use crate::args::ReloadArgs;
 use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::output::{Output, Tone, columns, count, memory, span};
+use crate::progress::{Far, Progress};
 
 /// Between two looks of `stats --watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -28,7 +29,11 @@ pub(crate) fn reload(
 ) -> Result<ExitCode, Failure> {
     let path = absolute(&args.file, "read the table")?;
     let params = json!({ "path": path, "dry_run": args.dry_run, "force": args.force });
-    let result = client()?.call("reload", &params)?;
+    let mut client = client()?;
+    let progress = Progress::start(format!("sluiced loads {path}"), Far::default);
+    let result = client.call("reload", &params);
+    drop(progress);
+    let result = result?;
     if output.json() {
         output.document(&result)?;
     } else {

@@ -12,21 +12,25 @@ use serde_json::json;
 use crate::args::ReplayArgs;
 use crate::failure::Failure;
 use crate::output::{Output, Tone, columns};
+use crate::progress::Progress;
 use crate::table;
 
 pub(crate) fn replay(args: &ReplayArgs, output: &Output) -> Result<ExitCode, Failure> {
     let config = Config::load(&args.config, Purpose::Replay).map_err(|error| Failure::config(&error))?;
     let path = args.table.as_ref().unwrap_or(&config.table);
     let source = table::read(path)?;
+    let (progress, read) = Progress::reading(&args.input);
     let replayed = forwarder::replay::replay(Replay {
         settings: config.settings(&[]),
         source: &source,
         generation: source.generation().unwrap_or(FIRST_GENERATION),
         viewpoint: &config.viewpoint(),
         input: &args.input,
+        read,
         output: &args.output,
         exceptions: args.exceptions.as_deref(),
     });
+    drop(progress);
     match replayed {
         Ok(report) if output.json() => output.document(&report)?,
         Ok(report) => output.text(describe(&report, output))?,

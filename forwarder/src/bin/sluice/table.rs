@@ -6,12 +6,14 @@ use std::io::{self, BufReader};
 use std::path::Path;
 use std::process::ExitCode;
 
+use forwarder::io::counted::Counted;
 use serde_json::json;
 use tables::{Fault, Faults, Source, diff, geofeed, holdings};
 
 use crate::args::TableCommand;
 use crate::failure::Failure;
 use crate::output::{Output, Tone, columns, count};
+use crate::progress::Progress;
 
 /// Large reads: a table may have hundreds of megabytes.
 const BUFFER: usize = 1 << 20;
@@ -32,7 +34,8 @@ pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
 
 fn try_read(path: &Path) -> Result<Result<Source, Faults>, Failure> {
     let file = File::open(path).map_err(|error| Failure::file("read the table", path, error))?;
-    Ok(Source::from_reader(BufReader::with_capacity(BUFFER, file)))
+    let (_progress, counter) = Progress::reading(path);
+    Ok(Source::from_reader(BufReader::with_capacity(BUFFER, Counted(file, counter))))
 }
 
 /// What to say of a name that is not in the table.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Forwards packets in the foreground, and logs to the journal or to stderr, as RUST_LOG says (info by default).
+/// Forwards packets, in the foreground.
 ///
-/// SIGHUP reloads the configured table; SIGTERM and SIGINT stop.
+/// The log goes to the journal or to stderr, as RUST_LOG says (info by default). SIGHUP reloads the configured table;
+/// SIGTERM and SIGINT stop.
 #[derive(Debug, Parser)]
 #[command(name = "sluiced", version, max_term_width = 100)]
 pub(crate) struct Args {
