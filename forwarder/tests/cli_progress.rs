@@ -12,7 +12,7 @@ mod cli_support;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -120,23 +120,49 @@ fn a_pipe_shows_how_much_has_come() {
     assert!(!lines.is_empty() && lines.iter().all(|line| line.contains(" KiB, ")), "{lines:?}");
 }
 
-#[test]
-fn a_reload_shows_that_it_waits() {
+/// A daemon that takes long for one reload, and tells meanwhile how far it is or does not.
+fn reload(tells: bool) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let [file, socket] = ["table.json", "socket"].map(|name| folder.path().join(name));
     fs::write(&file, table(3)).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
+    let answer = |stream: &mut BufReader<UnixStream>, result: Value| {
+        writeln!(stream.get_mut(), "{}", json!({ "jsonrpc": "2.0", "result": result, "id": 1 })).unwrap();
+    };
     let daemon = thread::spawn(move || {
-        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut reload = BufReader::new(listener.accept().unwrap().0);
         let mut line = String::new();
-        stream.read_line(&mut line).unwrap();
-        thread::sleep(LONG);
+        reload.read_line(&mut line).unwrap();
+        assert!(line.contains("\"reload\""), "{line}");
+        if tells {
+            let mut onlooker = BufReader::new(listener.accept().unwrap().0);
+            for read in [1024, 2048, 3072] {
+                onlooker.read_line(&mut line).unwrap();
+                answer(&mut onlooker, json!({ "loading": { "read": read, "of": 4096 } }));
+            }
+        } else {
+            thread::sleep(LONG);
+        }
         let done = json!({ "generation": 2, "previous": 1, "changed": true, "dry_run": false, "forced": false,
             "discarded_patches": 0, "parse_ms": 1.0, "build_ms": 1.0, "swap_us": 1 });
-        writeln!(stream.get_mut(), "{}", json!({ "jsonrpc": "2.0", "result": done, "id": 1 })).unwrap();
+        answer(&mut reload, done);
     });
     let (said, shown) = on_terminal(&["reload", file.to_str().unwrap(), "--socket", socket.to_str().unwrap()]);
     daemon.join().unwrap();
     assert!(said.starts_with("generation 2, after 1"), "{said}");
-    assert!(lines(&shown).iter().all(|line| line.contains(" s: sluiced loads ")), "{shown:?}");
+    lines(&shown).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_reload_shows_how_far_the_daemon_is() {
+    let lines = reload(true);
+    for percent in [" 25 % of 4.0 KiB", " 50 % of 4.0 KiB"] {
+        assert!(lines.iter().any(|line| line.contains(percent)), "{percent}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_reload_shows_that_it_waits() {
+    let lines = reload(false);
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.starts_with("0 s: sluiced loads ")), "{lines:?}");
 }

@@ -140,6 +140,14 @@ fn examples_are_answered_as_shown_and_results_are_described() {
     // A status with every member: after a reload and a patch, one of which failed.
     client.result("reload", serde_json::json!({ "path": running.place.path("next.json") }));
     ask(&mut client, &examples[0].0);
+    // And one while a large table is read.
+    running.place.write("large.json", &format!("{}{}", " ".repeat(64 << 20), table(Some(43), true)));
+    std::thread::scope(|scope| {
+        let path = running.place.path("large.json");
+        let running = &running;
+        scope.spawn(move || running.client().result("reload", serde_json::json!({ "path": path, "dry_run": true })));
+        while ask(&mut client, &examples[0].0)["result"]["loading"].is_null() {}
+    });
     for method in METHODS {
         let described: BTreeSet<_> =
             rows(sections()[method.name], "result").into_iter().map(|(name, _)| name).collect();

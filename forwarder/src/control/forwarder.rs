@@ -13,7 +13,7 @@ use super::generations::{Generations, Loaded, Options, PatchError, Patched, Relo
 use super::history::History;
 use super::load::{Document, PatchDocument};
 use super::peer::Peer;
-use super::report::{self, DeviceStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus};
+use super::report::{self, DeviceStatus, LoadingStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus};
 use crate::counters;
 use crate::explain::{self, Explanation, Query, QueryError};
 use crate::settings::Settings;
@@ -147,6 +147,7 @@ impl Forwarder {
             },
             workers: cores.map(|(worker, &core)| WorkerStatus { worker, core }).collect(),
             devices: devices.map(device).collect(),
+            loading: self.generations.loading().map(|(read, of)| LoadingStatus { read, of }),
             last_reload: history.last_reload(),
             patches: history.patches(),
             swap_us: history.swap_times(),

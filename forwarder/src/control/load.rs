@@ -5,9 +5,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Error, ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tables::patch::Patch;
 use tables::{Fault, Faults, Source};
+
+use crate::io::counted::Counted;
 
 /// Large reads: a table may have hundreds of megabytes.
 const BUFFER: usize = 1 << 20;
@@ -28,13 +32,18 @@ impl Document<'_> {
     /// Reads and validates the document. A file that can't be read is a fault of the whole document; its name, as with
     /// every fault, is for the caller to say.
     pub fn read(self) -> Result<Source, Faults> {
-        match self {
-            Self::Text(json) => Source::from_slice(json.as_bytes()),
-            Self::File(path) => match open(path) {
-                Ok(file) => Source::from_reader(BufReader::with_capacity(BUFFER, file)),
-                Err(error) => Err(unreadable(&error)),
-            },
-        }
+        self.read_and_tell(&Loading::default())
+    }
+
+    /// The same, telling how far it is.
+    pub fn read_and_tell(self, loading: &Loading) -> Result<Source, Faults> {
+        let path = match self {
+            Self::Text(json) => return Source::from_slice(json.as_bytes()),
+            Self::File(path) => path,
+        };
+        let file = open(path).map_err(|error| unreadable(&error))?;
+        let _told = loading.begin(&file);
+        Source::from_reader(BufReader::with_capacity(BUFFER, Counted(file, Arc::clone(&loading.read))))
     }
 }
 
@@ -45,6 +54,37 @@ impl fmt::Display for Document<'_> {
             Self::File(path) => write!(f, "the table {}", path.display()),
             Self::Text(_) => f.write_str("the table"),
         }
+    }
+}
+
+/// How much of a file has been read; of a table that is read, one at a time.
+#[derive(Debug, Default)]
+pub struct Loading {
+    read: Arc<AtomicU64>,
+    /// Bytes that there are; 0 while nothing is read.
+    total: AtomicU64,
+}
+
+impl Loading {
+    fn begin(&self, file: &File) -> Told<'_> {
+        self.read.store(0, Ordering::Relaxed);
+        self.total.store(file.metadata().map_or(0, |metadata| metadata.len()), Ordering::Relaxed);
+        Told(self)
+    }
+
+    /// Bytes read so far, and bytes that there are; none while nothing is read.
+    pub fn so_far(&self) -> Option<(u64, u64)> {
+        let total = self.total.load(Ordering::Relaxed);
+        (total > 0).then(|| (self.read.load(Ordering::Relaxed).min(total), total))
+    }
+}
+
+/// Nothing is read any more when this is dropped.
+struct Told<'l>(&'l Loading);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.total.store(0, Ordering::Relaxed);
     }
 }
 

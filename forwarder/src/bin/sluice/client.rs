@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 /// The largest table takes less than this to load.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Who only asks along the way does not wait.
+const IMPATIENCE: Duration = Duration::from_millis(250);
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -54,6 +56,18 @@ impl Client {
         let limited = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         limited.map_err(|error| Failure::new(format!("cannot set a time limit on {place}: {error}")))?;
         Ok(Self { path, stream: BufReader::new(stream) })
+    }
+
+    /// The same connection, which waits for an answer for a moment only.
+    pub(crate) fn impatient(self) -> Result<Self, Failure> {
+        let limited = self.stream.get_ref().set_read_timeout(Some(IMPATIENCE));
+        limited.map_err(|error| Failure::new(format!("cannot set a time limit: {error}")))?;
+        Ok(self)
+    }
+
+    /// Where the daemon is.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.path
     }
 
     /// Calls a method and waits for its result.

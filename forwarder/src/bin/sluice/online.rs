@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands that ask the daemon, except `patch` and `explain`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use forwarder::control::report::{
-    self, DeviceStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
+    self, DeviceStatus, LoadingStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
 };
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub(crate) fn reload(
     let path = absolute(&args.file, "read the table")?;
     let params = json!({ "path": path, "dry_run": args.dry_run, "force": args.force });
     let mut client = client()?;
-    let progress = Progress::start(format!("sluiced loads {path}"), Far::default);
+    let progress = Progress::start(format!("sluiced loads {path}"), looking_on(client.socket().to_owned()));
     let result = client.call("reload", &params);
     drop(progress);
     let result = result?;
@@ -40,6 +40,24 @@ pub(crate) fn reload(
         output.text(describe(&client::read(result)?))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How much the daemon at `socket` has read of the table that it loads, asked by a connection of its own. A daemon that
+/// does not answer at once is not asked again.
+fn looking_on(socket: PathBuf) -> impl FnMut() -> Far + Send + 'static {
+    let mut connection: Option<Option<Client>> = None;
+    let look = |client: &mut Client| {
+        let status = client.call("status", &json!({})).ok()?;
+        serde_json::from_value::<Option<LoadingStatus>>(status.get("loading")?.clone()).ok()
+    };
+    move || {
+        let client = connection.get_or_insert_with(|| Client::connect(Some(&socket)).and_then(Client::impatient).ok());
+        let loading = client.as_mut().and_then(look);
+        if loading.is_none() {
+            *client = None;
+        }
+        loading.flatten().map_or_else(Far::default, |LoadingStatus { read, of }| Far { done: read, total: of })
+    }
 }
 
 /// The path of a file that is there, as the daemon finds it.

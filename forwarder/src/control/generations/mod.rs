@@ -19,6 +19,7 @@ use tables::{Fault, Faults, Prefix, Publisher, Reader, Source};
 
 pub use self::patch::{PatchError, Patched};
 pub use self::reload::{Options, ReloadError, Reloaded};
+use crate::control::load::Loading;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 
@@ -87,6 +88,7 @@ pub struct Generations {
     /// What the running table was made of. Changed by the holder of the line alone.
     source: RwLock<Source>,
     running: Mutex<Running>,
+    loading: Loading,
     view: Mutex<Reader<ForwardingState>>,
 }
 
@@ -121,9 +123,15 @@ impl Generations {
             line: Mutex::new(Line { publisher, compiler, left_behind: Vec::new(), digest: None, torn: false }),
             source: RwLock::new(source),
             running: Mutex::new(running),
+            loading: Loading::default(),
             view: Mutex::new(view),
         };
         (generations, readers)
+    }
+
+    /// How much of the table has been read that is being loaded, in bytes, and how much there is.
+    pub fn loading(&self) -> Option<(u64, u64)> {
+        self.loading.so_far()
     }
 
     /// What runs now.

@@ -72,7 +72,7 @@ impl Generations {
             |faults| ReloadError::Refused { document: document.to_string(), faults, running: running.generation };
 
         let start = Instant::now();
-        let source = document.read().map_err(refused)?;
+        let source = document.read_and_tell(&self.loading).map_err(refused)?;
         let parse = start.elapsed();
 
         let same = source.generation() == Some(running.generation) && source.digest() == self.digest(&mut line);

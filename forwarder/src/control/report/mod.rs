@@ -36,6 +36,8 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// The devices, in the order of the configuration.
     pub devices: Vec<DeviceStatus>,
+    /// The table that is being read, if one is.
+    pub loading: Option<LoadingStatus>,
     /// The newest attempt to reload, dry runs excepted.
     pub last_reload: Option<ReloadStatus>,
     /// The patches since the daemon started, dry runs excepted.
@@ -76,6 +78,15 @@ pub struct TableStatus {
     pub remotes: usize,
     /// Memory of the compiled table.
     pub bytes: usize,
+}
+
+/// How far a table has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadingStatus {
+    /// Bytes read so far.
+    pub read: u64,
+    /// Bytes that there are.
+    pub of: u64,
 }
 
 /// One worker.
