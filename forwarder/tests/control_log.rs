@@ -58,6 +58,7 @@ fn lines_of_json_have_a_member_for_each_value() {
     let text = std::fs::read_to_string(&file).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let find = |message: &str| lines.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(find("loading")["table"], json!(place.path("table.json")));
     assert_eq!((&find("forwarding")["generation"], &find("stopped")["imbalance"]), (&json!(42), &json!(0)));
     let audit = lines.iter().find(|line| line["target"] == "audit").unwrap();
     assert_eq!((&audit["method"], &audit["uid"]), (&json!("reload"), &json!(geteuid().as_raw())));

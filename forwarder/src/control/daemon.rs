@@ -165,6 +165,7 @@ impl<B: Backend> Daemon<B> {
         config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         let cores = Cores::enumerate();
         cores.check(&config.workers.cores)?;
+        tracing::info!(table = %config.table.display(), "loading");
         let loaded = load(&config).map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
         let socket = ControlSocket::bind(&config.control.socket)?;
 
