@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use benches::machine::processor_time;
 use benches::{Family, Pool, Random, Shape, network};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use rustix::time::{ClockId, clock_gettime};
 use tables::table::{Address, Found, TargetId};
 use tables::{Source, Table};
 
@@ -46,12 +46,6 @@ impl<A> Keys<A> {
         black_box(sum);
         (processor_time() - start).mul_f64(lookups as f64 / (bursts * BURST as u64) as f64)
     }
-}
-
-/// Time that this thread has had a processor.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn owner(table: &Table, found: Address, port: u16) -> Option<TargetId> {

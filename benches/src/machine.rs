@@ -2,7 +2,9 @@
 //! What must be known about the machine to believe a figure.
 
 use std::fs;
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::windows::round;
@@ -97,6 +99,12 @@ impl Ticks {
         let own = rest.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
         Self { all: numbers.iter().sum(), idle: at(3) + at(4), steal: at(7), own }
     }
+}
+
+/// Time that this thread has had a processor: as by the clock on the wall, but without what a busy machine gave to others.
+pub fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Anonymous memory of this process now, in bytes.
