@@ -140,8 +140,25 @@ impl Interner {
 
     /// Lets `id` be found by its content.
     fn list(&mut self, id: u32, hash: u64) {
+        if self.ids.len() == self.ids.capacity() {
+            self.grow();
+        }
         let (items, hasher) = (&self.items, &self.hasher);
         self.ids.insert_unique(hash, id, |&id| hasher.hash_one(items.get(id)));
+    }
+
+    /// Doubles the room for ids. Listing them anew, in order, reads the strings from first to last; if the table moved
+    /// them in its own order, a million plans would be a million waits for memory. The old table goes before the new one
+    /// comes.
+    fn grow(&mut self) {
+        let mut listed: Vec<u32> = std::mem::take(&mut self.ids).into_iter().collect();
+        listed.sort_unstable();
+        let (items, hasher) = (&self.items, &self.hasher);
+        let hash = |&id: &u32| hasher.hash_one(items.get(id));
+        self.ids.reserve(2 * listed.len(), hash);
+        for id in listed {
+            self.ids.insert_unique(hash(&id), id, hash);
+        }
     }
 
     /// The opposite; its content must be there yet.
