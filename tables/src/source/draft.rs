@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::faults::FaultList;
 use super::intern::Interner;
+use super::short_names::ShortNames;
 use super::{DatacenterId, Entry, ServerId};
 use crate::ports::Ports;
 
@@ -119,6 +120,8 @@ pub(super) struct Registry<T> {
     /// Whether the object that defines them could be read. If not, that alone is the fault, not every use of a name.
     pub(super) known: bool,
     names: Interner,
+    /// Some of `names` again.
+    short: ShortNames,
     /// What each name stands for, with its rank among the definitions; none while it is only referred to.
     slots: Vec<Option<(u32, T)>>,
     defined: u32,
@@ -126,14 +129,18 @@ pub(super) struct Registry<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { known: false, names: Interner::default(), slots: Vec::new(), defined: 0 }
+        Self { known: false, names: Interner::default(), short: ShortNames::default(), slots: Vec::new(), defined: 0 }
     }
 }
 
 impl<T> Registry<T> {
     /// The id of a name, defined or not; none when there are 2^32 names.
     pub(super) fn refer(&mut self, name: &str) -> Option<u32> {
+        if let Some(id) = self.short.find(name) {
+            return Some(id);
+        }
         let id = self.names.intern(name.as_bytes())?;
+        self.short.insert(name, id);
         if id as usize == self.slots.len() {
             self.slots.push(None);
         }

@@ -17,6 +17,7 @@ pub mod patch;
 pub(crate) mod path;
 mod plan;
 mod shared;
+mod short_names;
 mod tags;
 
 use std::io::{BufReader, Read};
