@@ -41,6 +41,14 @@ impl FaultList {
         self.faults.len() + self.unlisted
     }
 
+    /// Forgets all but the first `count`.
+    pub(super) fn truncate(&mut self, count: usize) {
+        let listed = count.min(self.faults.len());
+        let gone = self.faults.drain(listed..);
+        self.bytes -= gone.map(|(_, fault)| fault.path.len() + fault.message.len()).sum::<usize>();
+        self.unlisted = count - listed;
+    }
+
     /// All of them in the order of the document, or nothing if there were none.
     pub(super) fn finish(mut self) -> Result<(), Faults> {
         if self.faults.is_empty() {

@@ -20,10 +20,8 @@ mod shared;
 mod short_names;
 mod tags;
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::net::IpAddr;
-
-use serde_json::de::{IoRead, SliceRead};
 
 use self::draft::{DatacenterDraft, Draft, EgressDraft, ServerDraft};
 use self::intern::Interner;
@@ -145,15 +143,12 @@ pub struct Source {
 impl Source {
     /// Reads and validates a document as a stream; all faults are found, not only the first.
     pub fn from_reader(mut reader: impl Read) -> Result<Self, Faults> {
-        const BUFFER: usize = 1 << 18;
-        // One parser for all kinds of readers.
-        let reader: &mut dyn Read = &mut reader;
-        Self::from_draft(parse::parse(IoRead::new(BufReader::with_capacity(BUFFER, reader))))
+        Self::from_draft(parse::parse_stream(&mut reader))
     }
 
     /// Reads and validates a document in memory.
     pub fn from_slice(json: &[u8]) -> Result<Self, Faults> {
-        Self::from_draft(parse::parse(SliceRead::new(json)))
+        Self::from_draft(parse::parse(json))
     }
 
     fn from_draft((mut draft, complete): (Draft, bool)) -> Result<Self, Faults> {

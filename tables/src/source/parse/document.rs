@@ -10,16 +10,26 @@ use super::egress::Egress;
 use super::object::{Member, Members, Object, Seen, each_element, each_member};
 use super::scalar::{DatacenterName, Integer, Mtu, UnderlayAddress};
 use super::want::{At, Want};
+use super::window::Window;
 use crate::source::draft::{DatacenterDraft, ServerDraft};
 
 /// The document itself.
 #[derive(Default)]
-pub(super) struct Document {
+pub(super) struct Document<'a> {
     /// How many members came before.
     rank: u8,
+    /// What it is read from, if that is a stream.
+    window: Option<&'a Window<'a>>,
 }
 
-impl Members for Document {
+impl<'a> Document<'a> {
+    /// One that is read from there.
+    pub(super) fn new(window: &'a Window<'a>) -> Self {
+        Self { rank: 0, window: Some(window) }
+    }
+}
+
+impl Members for Document<'_> {
     const KEYS: &'static [&'static str] = &["version", "generation", "datacenters", "servers", "egress"];
     const REQUIRED: &'static [&'static str] = &["version", "datacenters", "servers", "egress"];
 
@@ -43,7 +53,7 @@ impl Members for Document {
             }
             _ => {
                 draft.ranks.egress = rank;
-                value.want(Egress)?;
+                value.want(Egress { window: self.window })?;
             }
         }
         Ok(())

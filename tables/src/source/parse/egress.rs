@@ -3,22 +3,27 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess};
+use serde_json::Deserializer;
 
 use super::object::{Member, Members, Object, Seen};
 use super::ownership::{Ranges, Slices, compile_ranges, compile_slices, same_owner};
 use super::scalar::{DatacenterName, OrNull, ServerName, Text, True};
 use super::tags::{TagDraft, Tags};
 use super::want::{At, Place, Want};
+use super::window::Window;
 use crate::prefix::{Prefix, PrefixError};
 use crate::source::draft::{Draft, Spelled, Spelling};
 use crate::source::plan;
 use crate::source::{DatacenterId, Entry, Owner, Ownership, PlanId, Run};
 
 /// Wants the array of all entries.
-pub(super) struct Egress;
+pub(super) struct Egress<'a> {
+    /// What they are read from, if that is a stream.
+    pub(super) window: Option<&'a Window<'a>>,
+}
 
-impl<'de> Want<'de> for Egress {
+impl<'de> Want<'de> for Egress<'_> {
     type Value = ();
 
     fn wanted(&self) -> String {
@@ -33,7 +38,8 @@ impl<'de> Want<'de> for Egress {
             let path = at.path.index(index as usize);
             let before = at.draft.faults.count();
             entry.clear();
-            let place = Place::new(At { draft: at.draft, path: &path }, Object(&mut entry));
+            let place =
+                Place::new(At { draft: at.draft, path: &path }, OneEntry { entry: &mut entry, window: self.window });
             if array.next_element_seed(place)?.is_none() {
                 break;
             }
@@ -41,6 +47,30 @@ impl<'de> Want<'de> for Egress {
             entry.store(index, right, at.draft);
         }
         Ok(Some(()))
+    }
+}
+
+/// Wants an entry.
+struct OneEntry<'a, 'r> {
+    entry: &'a mut EntryDraft,
+    window: Option<&'a Window<'r>>,
+}
+
+impl<'de> Want<'de> for OneEntry<'_, '_> {
+    type Value = ();
+
+    fn wanted(&self) -> String {
+        "an object".into()
+    }
+
+    fn object<A: MapAccess<'de>>(self, mut at: At<'_>, mut object: A) -> Result<Option<()>, A::Error> {
+        let Self { entry, window } = self;
+        if window.is_some_and(|window| window.object(|text| entry.read(at.again(), text))) {
+            // What is left is the last brace.
+            while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Some(()));
+        }
+        Object(entry).object(at, object)
     }
 }
 
@@ -124,6 +154,18 @@ impl Members for EntryDraft {
 }
 
 impl EntryDraft {
+    /// Reads all of an entry; if false, nothing has happened.
+    fn read(&mut self, mut at: At<'_>, text: &str) -> bool {
+        let faults = at.draft.faults.count();
+        let place = Place::new(at.again(), Object(self));
+        let done = place.deserialize(&mut Deserializer::from_str(text)).is_ok();
+        if !done {
+            at.draft.faults.truncate(faults);
+            self.clear();
+        }
+        done
+    }
+
     fn clear(&mut self) {
         self.prefix = None;
         self.datacenter = None;

@@ -133,7 +133,7 @@ impl Members for SetMembers<'_> {
             }
             _ => {
                 ranks.egress = rank;
-                value.want(Egress)?;
+                value.want(Egress { window: None })?;
             }
         }
         Ok(())
