@@ -94,7 +94,7 @@ pub struct Arrival {
 }
 
 /// Frames between the one that is read and the one that the cache is asked for: some hundred cycles.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// One worker's packet processing.
 pub struct Pipeline<B> {
@@ -178,6 +178,7 @@ impl Burst {
         self.others.clear();
         lookup.clear();
         self.plain.resize(frames.len(), Plain::NONE);
+        frames.iter().take(AHEAD).for_each(PacketBuf::prefetch);
         for (index, (frame, plain)) in frames.iter().zip(&mut self.plain).enumerate() {
             if let Some(later) = frames.get(index + AHEAD) {
                 later.prefetch();
