@@ -10,6 +10,7 @@ pub mod control;
 pub mod counters;
 pub mod explain;
 pub mod io;
+mod leaving;
 pub mod pipeline;
 pub mod replay;
 pub mod settings;

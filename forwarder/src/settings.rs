@@ -31,6 +31,16 @@ impl Settings {
         self.devices.get(usize::from(index.0))
     }
 
+    /// The device of that name, the first one without a name; what is wrong if there is none.
+    pub fn find_device(&self, name: Option<&str>) -> Result<DeviceIndex, String> {
+        let named = |device: &Device| name.is_none_or(|name| device.name == name);
+        let found = (0..=u8::MAX).zip(&self.devices).find(|(_, device)| named(device));
+        found.map(|(index, _)| DeviceIndex(index)).ok_or_else(|| {
+            let names: Vec<_> = self.devices.iter().map(|device| device.name.as_str()).collect();
+            format!("there is no device {:?}; there are: {}", name.unwrap_or_default(), names.join(", "))
+        })
+    }
+
     /// The device that forwarded packets leave by, the first one with a next hop of its own, and that next hop.
     pub fn egress(&self) -> Option<(DeviceIndex, &Device, MacAddr)> {
         let known = (0..=u8::MAX)

@@ -8,6 +8,8 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[path = "e2e/capture.rs"]
+mod capture;
 mod cli_support;
 mod control_support;
 
@@ -15,6 +17,7 @@ use std::os::unix::net::UnixListener;
 
 use cli_support::{Run, sluice, sluice_with};
 use control_support::{Place, Running, table};
+use forwarder::explain;
 use serde_json::json;
 
 fn ask(running: &Running, arguments: &[&str]) -> Run {
@@ -107,14 +110,73 @@ fn explain_online_is_explain_offline() {
         &["198.51.100.1:3000", "--proto", "icmp"],
         &["192.0.2.1"],
     ];
+    let config = running.place.path("sluice.toml");
     for question in questions {
-        let online = ask(&running, &[&["explain", "--json"], question].concat()).good_json();
-        let offline = [&["explain", "--json", "--table", file, "--datacenter", "LHR"], question].concat();
+        let mut online = ask(&running, &[&["explain", "--json"], question].concat()).good_json();
+        let offline = [&["explain", "--json", "--config", config.to_str().unwrap()], question].concat();
         assert_eq!(online, sluice(&offline).good_json(), "{question:?}");
+        // A table alone knows neither devices nor the forwarder's own address.
+        let offline = [&["explain", "--json", "--table", file, "--datacenter", "LHR"], question].concat();
+        let mut offline = sluice(&offline).good_json();
+        for document in [&mut online, &mut offline] {
+            ["outer", "mtu", "steps"].iter().for_each(|key| document[key] = json!(null));
+        }
+        assert_eq!(online, offline, "{question:?}");
     }
     let own = ask(&running, &["explain", "10.0.0.1:6080", "--json"]).good_json();
     assert_eq!((&own["verdict"], &own["prefix"]), (&json!("kernel"), &json!(null)));
     assert!(ask(&running, &["explain", "198.51.100.1"]).failed(1).contains("198.51.100.1:4242"));
+}
+
+/// A UDP packet from 192.0.2.1 port 53 to 198.51.100.1 port 3000, which is lhr-1's.
+const FRAME: &str = "020000000001 020000000009 0800 4500001c 0000 4000 4011 4e9b c0000201 c6336401 0035 0bb8 0008 0000";
+
+#[test]
+fn frames_are_explained_from_anywhere() {
+    let running = Running::new();
+    let path = running.place.path("table.json");
+    let config = running.place.path("sluice.toml");
+    let online = ask(&running, &["explain", "--frame", FRAME, "--json"]).good_json();
+    assert_eq!((&online["verdict"], &online["target"]), (&json!("server"), &json!("lhr-1")));
+    assert_eq!((&online["path"], &online["ports"]), (&json!("egress[0].slices.owners[1]"), &json!("2048-4095")));
+    assert_eq!(online["mtu"], json!({"limit": 1600, "overhead": 32, "largest": 1568, "packet": 28, "verdict": "fits"}));
+    assert_eq!((&online["outer"]["source"], &online["outer"]["destination"]), (&json!("10.0.0.1"), &json!("10.0.1.1")));
+    let sent = online["sent"][0]["frame"].as_str().unwrap();
+    assert!(
+        sent.starts_with("020000000002020000000001080045")
+            && sent.ends_with(&FRAME.split_once(" 0800 ").unwrap().1.replace(' ', "")),
+        "{sent}"
+    );
+
+    let bytes = explain::read_hex(FRAME).unwrap();
+    let pcap = running.place.path("in.pcap");
+    let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
+    capture::write(&pcap, [arp, bytes.clone()].into_iter());
+    assert_eq!(capture::read(&pcap)[1], bytes);
+    let pcap = pcap.to_str().unwrap();
+    let asked = |more: &[&str]| ask(&running, &[&["explain", "--json", "--pcap", pcap], more].concat());
+    assert_eq!(asked(&["--index", "2"]).good_json(), online);
+    assert_eq!(asked(&[]).good_json()["reason"], "no_kernel_path", "the first packet");
+    assert!(asked(&["--index", "3"]).failed(1).contains("has 2 packets"));
+    assert!(asked(&["--device", "wan7"]).failed(1).contains("there are: wan0"));
+
+    let offline = ["explain", "--json", "--frame", FRAME, "--config", config.to_str().unwrap()];
+    let mut offline = sluice(&offline).good_json();
+    assert_eq!(offline["target"], "lhr-1");
+    // The daemon's device has an address of its own.
+    assert!(offline["sent"][0]["frame"].as_str().unwrap().starts_with("020000000002000000000000080045"));
+    offline["sent"] = online["sent"].clone();
+    assert_eq!(offline, online);
+    let unconfigured = ["explain", "--frame", FRAME, "--table", path.to_str().unwrap(), "--datacenter", "LHR"];
+    let text = sluice(&unconfigured);
+    for word in ["server", "lhr-1", "10.0.1.1", "egress[0].slices.owners[1]", "not known", "192.0.2.1"] {
+        assert!(text.good().contains(word), "{word}: {}", text.stdout);
+    }
+    for wrong in [&["explain", "--frame", "0g"][..], &["explain", "--frame", "00", "--device", "wan9"]] {
+        ask(&running, wrong).failed(1);
+    }
+    sluice(&["explain", "198.51.100.1:1", "--frame", "00"]).failed(2);
+    sluice(&["explain", "198.51.100.1:1", "--index", "2"]).failed(2);
 }
 
 #[test]

@@ -18,10 +18,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use control_support::{Client, Place, Running};
-use forwarder::explain::{self, Protocol, Query};
+use forwarder::explain::{self, Explanation, Protocol, Query, Subject};
+use forwarder::state::ForwardingState;
 use patch_traffic::{FIXED_ADDRESS, FIXED_SERVER, Seen, Traffic};
 use serde_json::{Value, json};
-use tables::{Source, Table};
+use tables::Source;
 
 const ADDRESSES: u64 = 256;
 const SLICES: u64 = 32;
@@ -168,14 +169,17 @@ impl Model {
 
 fn compare(running: &Running, model: &mut Model) {
     let source = Source::from_slice(model.document().to_string().as_bytes()).unwrap();
-    let table = Table::compile(&source, &running.place.config().viewpoint()).unwrap();
-    let own = &running.forwarder.settings().underlay;
+    let settings = running.forwarder.settings();
+    let state = ForwardingState::build(&source, 42, &running.place.config().viewpoint(), settings).unwrap();
+    let subject = Subject { state: &state, settings, source: &source };
     for address in (0..ADDRESSES).map(|address| IpAddr::from(Ipv4Addr::new(198, 51, 100, address as u8))) {
         for _ in 0..ASKED {
             let port = Some(model.random.below(1 << 16) as u16);
             let query = Query { address, port, protocol: Protocol::Number(17) };
-            let fresh = explain::explain(&table, source.prefix_around(address), 42, own, query).unwrap();
+            let fresh = explain::explain(subject, query).unwrap();
             let online = running.forwarder.explain(query).unwrap();
+            // What was patched has no place in a document.
+            let online = Explanation { path: fresh.path.clone(), revision: 0, ..online };
             assert_eq!(json!(online), json!(fresh), "{query:?}");
         }
     }

@@ -15,7 +15,8 @@ use super::load::{Document, PatchDocument};
 use super::peer::Peer;
 use super::report::{self, DeviceStatus, LoadingStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus};
 use crate::counters;
-use crate::explain::{self, Explanation, Query, QueryError};
+use crate::explain::{self, Explanation, Query, QueryError, Subject};
+use crate::io::DeviceIndex;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 use crate::worker::Shared;
@@ -113,10 +114,17 @@ impl Forwarder {
 
     /// Where a packet would go.
     pub fn explain(&self, query: Query) -> Result<Explanation, QueryError> {
-        let own = &self.settings.underlay;
-        let explain =
-            |state: &ForwardingState, prefix| explain::explain(&state.table, prefix, state.generation, own, query);
-        self.generations.look_at(query.address, explain)
+        self.look(|subject| explain::explain(subject, query))
+    }
+
+    /// What would become of a frame that arrives at a device by itself.
+    pub fn explain_frame(&self, frame: &[u8], device: DeviceIndex) -> Explanation {
+        self.look(|subject| explain::explain_frame(subject, frame, device))
+    }
+
+    fn look<T>(&self, look: impl FnOnce(Subject<'_>) -> T) -> T {
+        let settings = &self.settings;
+        self.generations.look_with_source(|state, source| look(Subject { state, settings, source }))
     }
 
     /// What runs.

@@ -26,6 +26,7 @@ mod peer;
 mod plain;
 mod quote;
 pub mod route;
+pub mod trace;
 pub mod upper;
 mod work;
 

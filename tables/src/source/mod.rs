@@ -16,6 +16,7 @@ mod parse;
 pub mod patch;
 pub(crate) mod path;
 mod plan;
+mod rule;
 mod shared;
 mod short_names;
 mod tags;
@@ -23,8 +24,9 @@ mod tags;
 use std::io::Read;
 use std::net::IpAddr;
 
-use self::draft::{DatacenterDraft, Draft, EgressDraft, ServerDraft};
+use self::draft::{DatacenterDraft, Draft, EgressDraft, ServerDraft, Spelling};
 use self::intern::Interner;
+pub use self::rule::{Asked, Rule};
 use self::shared::Shared;
 use crate::fault::{Fault, Faults};
 use crate::prefix::Prefix;
@@ -137,6 +139,8 @@ pub struct Source {
     entries: Vec<Entry>,
     tags: Shared,
     tags_of_entry: Vec<u32>,
+    /// How the document spelled each entry; nothing since a patch has added or removed some.
+    spellings: Vec<Spelling>,
     by_prefix: Vec<u32>,
 }
 
@@ -160,9 +164,10 @@ impl Source {
         let Draft { generation, names, egress, .. } = draft;
         let (datacenter_names, datacenters) = names.datacenters.finish(Datacenter::from_draft).ok_or_else(undefined)?;
         let (server_names, servers) = names.servers.finish(Server::from_draft).ok_or_else(undefined)?;
-        let EgressDraft { plans, tags, mut tags_of_entry, mut entries, .. } = egress;
+        let EgressDraft { plans, tags, mut tags_of_entry, mut entries, mut spellings, .. } = egress;
         entries.shrink_to_fit();
         tags_of_entry.shrink_to_fit();
+        spellings.shrink_to_fit();
         Ok(Self {
             generation,
             datacenters,
@@ -173,6 +178,7 @@ impl Source {
             tags: Shared::new(tags, tags_of_entry.iter().copied()),
             entries,
             tags_of_entry,
+            spellings,
             by_prefix,
         })
     }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use forwarder::explain::{self, Protocol};
 
@@ -102,21 +102,39 @@ pub(crate) struct PatchArgs {
 Examples:
   sluice explain 198.51.100.1:4242
   sluice explain [2001:db8::1]:443 --proto udp
-  sluice explain 198.51.100.1 --proto 47 --table table.json --datacenter LHR")]
+  sluice explain 198.51.100.1 --proto 47 --table table.json --datacenter LHR
+  sluice explain --pcap in.pcap --index 7          the seventh packet, as Wireshark counts
+  sluice explain --frame $HEX --config sluice.toml")]
+#[command(group(ArgGroup::new("what").required(true).args(["destination", "frame", "pcap"])))]
 pub(crate) struct ExplainArgs {
     /// Destination; a port where the protocol has one, an IPv6 address before a port in brackets.
     /// For icmp the port is the identifier of an echo reply
     #[arg(value_name = "ADDR:PORT", value_parser = explain::destination)]
-    pub(crate) destination: (IpAddr, Option<u16>),
+    pub(crate) destination: Option<(IpAddr, Option<u16>)>,
     /// tcp, udp, icmp, or an IP protocol number
-    #[arg(long, default_value = "tcp", value_name = "PROTOCOL")]
+    #[arg(long, default_value = "tcp", value_name = "PROTOCOL", conflicts_with_all = ["frame", "pcap"])]
     pub(crate) proto: Protocol,
+    /// A whole frame in hexadecimal, from its Ethernet header on; colons and spaces between bytes don't matter
+    #[arg(long, value_name = "HEX")]
+    pub(crate) frame: Option<String>,
+    /// A frame of a capture, pcap or pcapng
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Which one, from 1
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with_all = ["destination", "frame"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) index: u64,
+    /// The device that the frame arrives at; the first one if not given
+    #[arg(long, value_name = "NAME", conflicts_with = "destination")]
+    pub(crate) device: Option<String>,
     /// Answer by this table instead of the daemon's
-    #[arg(long, value_name = "FILE", requires = "datacenter")]
+    #[arg(long, value_name = "FILE", requires = "viewpoint")]
     pub(crate) table: Option<PathBuf>,
     /// Where the forwarder stands that --table is compiled for
-    #[arg(long, value_name = "NAME", requires = "table")]
+    #[arg(long, value_name = "NAME", requires = "table", group = "viewpoint")]
     pub(crate) datacenter: Option<String>,
+    /// Answer for a forwarder of this configuration instead of the daemon; by its table if --table gives none
+    #[arg(long, value_name = "FILE", group = "viewpoint")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

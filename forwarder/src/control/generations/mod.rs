@@ -3,19 +3,18 @@
 //!
 //! One reload or patch at a time builds and publishes; others queue. Whoever only wants to look never waits for a reload:
 //! numbers come from [`Generations::running`], lookups from a reader of control's own, which every publication moves on
-//! at once so that it never holds a table back. A look that wants a prefix waits for a patch that is being made.
+//! at once so that it never holds a table back. A look that wants the document waits for a patch that is being made.
 
 mod number;
 mod patch;
 mod reload;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use tables::generation::Epoch;
 use tables::table::{Compiler, Reclaim, Viewpoint};
-use tables::{Fault, Faults, Prefix, Publisher, Reader, Source};
+use tables::{Fault, Faults, Publisher, Reader, Source};
 
 pub use self::patch::{PatchError, Patched};
 pub use self::reload::{Options, ReloadError, Reloaded};
@@ -144,10 +143,10 @@ impl Generations {
         look(lock(&self.view).current())
     }
 
-    /// The same, with the longest prefix around an address in the document of that state.
-    pub fn look_at<T>(&self, address: IpAddr, look: impl FnOnce(&ForwardingState, Option<Prefix>) -> T) -> T {
+    /// The same, with the document of that state.
+    pub fn look_with_source<T>(&self, look: impl FnOnce(&ForwardingState, &Source) -> T) -> T {
         let source = self.source.read().unwrap_or_else(PoisonError::into_inner);
-        self.look(|state| look(state, source.prefix_around(address)))
+        self.look(|state| look(state, &source))
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Source> {

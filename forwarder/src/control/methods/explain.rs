@@ -8,7 +8,7 @@ use super::{Call, Method, to_json};
 use crate::control::params::Param;
 use crate::control::peer::Right;
 use crate::control::rpc::RpcError;
-use crate::explain::{Protocol, Query};
+use crate::explain::{self, Protocol, Query};
 use crate::wire::protocol;
 
 pub(super) const EXPLAIN: Method = Method {
@@ -18,6 +18,8 @@ pub(super) const EXPLAIN: Method = Method {
         Param::new("address", "an IP address"),
         Param::new("port", "a number from 0 to 65535"),
         Param::new("protocol", "\"tcp\", \"udp\", \"icmp\" or a number from 0 to 255"),
+        Param::new("frame", "a string of hexadecimal digits"),
+        Param::new("device", "a device's name"),
     ],
     run: explain,
 };
@@ -34,7 +36,14 @@ pub fn explain_params(query: &Query) -> Value {
 
 fn explain(call: &Call<'_>) -> Result<Value, RpcError> {
     let params = &call.params;
-    let address = params.get("address")?.ok_or_else(|| RpcError::invalid_params("explain needs an address"))?;
+    if let Some(frame) = params.get::<String>("frame")? {
+        return explain_frame(call, &frame);
+    }
+    let address = params.get("address")?;
+    let address = address.ok_or_else(|| RpcError::invalid_params("explain needs an address, or a frame"))?;
+    if params.text("device").is_some() {
+        return Err(RpcError::invalid_params("device goes with frame"));
+    }
     let port = params.get("port")?;
     let protocol = match params.text("protocol") {
         Some(text) => protocol_of(text).ok_or_else(|| params.wrong("protocol"))?,
@@ -42,6 +51,17 @@ fn explain(call: &Call<'_>) -> Result<Value, RpcError> {
     };
     let explained = call.forwarder.explain(Query { address, port, protocol });
     to_json(explained.map_err(|error| RpcError::invalid_params(error.to_string()))?)
+}
+
+fn explain_frame(call: &Call<'_>, frame: &str) -> Result<Value, RpcError> {
+    let Call { forwarder, params, .. } = call;
+    if ["address", "port", "protocol"].iter().any(|name| params.text(name).is_some()) {
+        return Err(RpcError::invalid_params("give either a frame or an address"));
+    }
+    let frame = explain::read_hex(frame).map_err(RpcError::invalid_params)?;
+    let device = params.get::<String>("device")?;
+    let device = forwarder.settings().find_device(device.as_deref()).map_err(RpcError::invalid_params)?;
+    to_json(forwarder.explain_frame(&frame, device))
 }
 
 /// A protocol by number or by name.

@@ -180,6 +180,16 @@ impl<B: PacketBuf> Fragments<B> {
     }
 }
 
+/// What picks the owner of the fragment that `packet`, of these bytes, has been found to be; [`Selector::Fragment`] if that is up
+/// to its first.
+pub(super) fn selector(packet: &Packet, bytes: &[u8]) -> Fate {
+    match Piece::read(packet, bytes).ok_or(DropReason::Malformed)?.role {
+        Role::Portless => Ok(Selector::Portless),
+        Role::First { fate, .. } => fate,
+        Role::Later => Ok(Selector::Fragment),
+    }
+}
+
 /// Sends a fragment where `fate` says, by the table of this burst; what it has met.
 fn follow<B: PacketBuf, A: Allocator<B>>(
     sender: &mut Sender,

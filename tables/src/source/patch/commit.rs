@@ -4,6 +4,7 @@
 use super::stage::{Staged, StagedEntry};
 use super::{Changes, index, renumber};
 use crate::prefix::Prefix;
+use crate::source::draft::Spelling;
 use crate::source::intern::{Interner, make_room};
 use crate::source::shared::Shared;
 use crate::source::{Entry, Ownership, PlanId, Source};
@@ -16,6 +17,9 @@ pub(super) fn commit(source: &mut Source, staged: Staged<'_>) -> Changes {
     let new = commit.set_entries(&staged);
     commit.remove_entries(&staged.removed);
     commit.add_entries(&new);
+    if !staged.removed.is_empty() || !new.is_empty() {
+        commit.source.spellings = Vec::new();
+    }
     commit.let_go();
     commit.remove_from_directory(&staged);
     commit.changes.prefixes.sort_unstable();
@@ -65,10 +69,12 @@ impl Commit<'_> {
     }
 
     fn replace(&mut self, index: usize, entry: Entry, tags: Option<u32>) {
-        let Source { entries, tags_of_entry, .. } = &mut *self.source;
+        let Source { entries, tags_of_entry, spellings, .. } = &mut *self.source;
         let (Some(old), Some(old_tags)) = (entries.get_mut(index), tags_of_entry.get_mut(index)) else { return };
         if (entry, tags.unwrap_or(*old_tags)) != (*old, *old_tags) {
             self.changes.prefixes.push(entry.prefix);
+            // The document does not say so.
+            spellings.get_mut(index).into_iter().for_each(|spelling| *spelling = Spelling::Kept);
         }
         self.plans.extend(old.plan().map(|plan| plan.0));
         *old = entry;
