@@ -81,6 +81,10 @@ impl PacketBuf for Slot {
         self.0.len -= len;
     }
 
+    fn identity(&self) -> usize {
+        self.0.room.0.as_ptr().addr()
+    }
+
     #[inline]
     fn truncate(&mut self, len: usize) {
         self.0.len = self.0.len.min(u16::try_from(len).unwrap_or(u16::MAX));

@@ -6,6 +6,7 @@
 //! frames come from. Control and workers meet in the published [`state::ForwardingState`], the counters and a
 //! stop flag, nowhere else.
 
+pub mod capture;
 pub mod control;
 pub mod counters;
 pub mod explain;

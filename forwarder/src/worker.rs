@@ -12,6 +12,8 @@ use std::thread;
 
 use tables::Reader;
 
+use crate::capture::tap::Tap;
+use crate::capture::{Moment, Nobody, TapSlot, Witness};
 use crate::counters::{CounterCell, Counters, DropReason};
 use crate::io::{DeviceIndex, PacketBuf, PacketIo, Received};
 use crate::pipeline::{Arrival, Output, Pipeline};
@@ -30,6 +32,8 @@ pub struct Shared {
     pub counters: CounterCell,
     /// Set to end [`Worker::run`].
     pub stop: AtomicBool,
+    /// Where a tap is left for it.
+    pub tap: TapSlot,
 }
 
 /// One worker: it owns its queues, its pipeline and its counters.
@@ -49,6 +53,8 @@ struct Path<Io: PacketIo> {
     counters: Counters,
     frames: Vec<Io::Buf>,
     output: Output<Io::Buf>,
+    /// While somebody captures.
+    tap: Option<Box<Tap>>,
 }
 
 impl<Io: PacketIo> Worker<Io> {
@@ -71,6 +77,7 @@ impl<Io: PacketIo> Worker<Io> {
             output: Output::new(&settings, burst),
             pipeline: Pipeline::new(settings, burst, handoff.member()),
             handoff,
+            tap: None,
         };
         Self { reader, shared, devices, path }
     }
@@ -101,10 +108,17 @@ impl<Io: PacketIo> Worker<Io> {
         received + taken
     }
 
-    /// What time brings without any frame: fragments have waited long enough.
+    /// What time brings without any frame: fragments have waited long enough, and captures begin and end.
     pub fn tick(&mut self) {
-        let Path { io, pipeline, output, counters, .. } = &mut self.path;
+        self.path.tend_tap(&self.shared.tap);
+        let Path { io, pipeline, output, counters, tap, .. } = &mut self.path;
         if pipeline.tick(io.now(), output, counters) {
+            if let Some(tap) = tap {
+                tap.came::<Io::Buf>(Moment::new(DeviceIndex(0), io.now(), self.reader.current()), &[]);
+                tap.dropped(&output.dropped, &output.reasons);
+                tap.end();
+                output.reasons.clear();
+            }
             io.free(&mut output.dropped);
             self.shared.counters.publish(counters);
         }
@@ -164,29 +178,63 @@ impl<Io: PacketIo> Path<Io> {
         received
     }
 
-    /// Decides the frames of one burst that `device` received, and sends them where they go.
+    /// Decides the frames of one burst that `device` received, and sends them where they go; before whoever wants to see it.
     fn process(&mut self, state: &ForwardingState, device: DeviceIndex) {
+        match self.tap.take() {
+            None => self.forward(state, device, &mut Nobody),
+            Some(mut tap) => {
+                self.forward(state, device, &mut *tap);
+                self.tap = Some(tap);
+            }
+        }
+    }
+
+    fn forward(&mut self, state: &ForwardingState, device: DeviceIndex, witness: &mut impl Witness) {
         let Self { io, pipeline, counters, frames, output, .. } = self;
         let arrival = Arrival { device, now: io.now() };
+        witness.came(Moment::new(device, arrival.now, state), frames);
         pipeline.process(state, arrival, frames, output, counters, io);
         debug_assert!(frames.is_empty(), "a frame without a fate");
 
         for (index, frames) in (0..=u8::MAX).zip(&mut output.transmit) {
             if !frames.is_empty() {
-                transmit(io, DeviceIndex(index), frames, counters);
+                transmit(io, DeviceIndex(index), frames, counters, witness);
             }
         }
         if !output.kernel.is_empty() {
-            hand_to_kernel(io, device, &mut output.kernel, counters);
+            hand_to_kernel(io, device, &mut output.kernel, counters, witness);
         }
+        witness.handed(output.handed.iter().map(|handed| &handed.frame));
+        witness.dropped(&output.dropped, &output.reasons);
+        witness.end();
+        output.reasons.clear();
         io.free(&mut output.dropped);
+    }
+
+    /// Takes up the tap that control has left, and gives up the one that is not wanted any more.
+    fn tend_tap(&mut self, slot: &TapSlot) {
+        if let Some(mut tap) = slot.fetch() {
+            self.output.reasons = std::mem::take(&mut tap.reasons);
+            self.tap = Some(tap);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.set_clock(self.io.now());
+            if tap.is_over() {
+                self.tap = None;
+                self.output.reasons = Vec::new();
+            }
+        }
     }
 
     /// Publishes the counters, and lets go what the round has found for other workers: in this order.
     fn hand_over(&mut self, cell: &CounterCell) {
-        let Self { io, handoff, counters, output, .. } = self;
+        let Self { io, handoff, counters, output, tap, .. } = self;
         if !output.handed.is_empty() {
             handoff.count(&mut output.handed, &mut output.dropped, counters);
+            if let Some(tap) = tap {
+                tap.untaken(None, DropReason::FragmentStoreFull, &output.dropped);
+                tap.end();
+            }
             io.free(&mut output.dropped);
         }
         cell.publish(counters);
@@ -195,9 +243,17 @@ impl<Io: PacketIo> Path<Io> {
 }
 
 /// Offers `frames` to the device once; what it does not take is freed, never retried in a spin.
-fn transmit<Io: PacketIo>(io: &mut Io, device: DeviceIndex, frames: &mut Vec<Io::Buf>, counters: &mut Counters) {
+fn transmit<Io: PacketIo>(
+    io: &mut Io,
+    device: DeviceIndex,
+    frames: &mut Vec<Io::Buf>,
+    counters: &mut Counters,
+    witness: &mut impl Witness,
+) {
     let (offered, offered_bytes) = (frames.len(), bytes(frames));
+    witness.leave(device, frames);
     io.transmit(device, frames);
+    witness.untaken(Some(device), DropReason::TxFull, frames);
     counters.tx += (offered - frames.len()) as u64;
     counters.tx_bytes += offered_bytes - bytes(frames);
     counters.drop(DropReason::TxFull, frames.len() as u64);
@@ -205,9 +261,17 @@ fn transmit<Io: PacketIo>(io: &mut Io, device: DeviceIndex, frames: &mut Vec<Io:
 }
 
 /// Offers `frames` to the kernel path of the device once.
-fn hand_to_kernel<Io: PacketIo>(io: &mut Io, device: DeviceIndex, frames: &mut Vec<Io::Buf>, counters: &mut Counters) {
+fn hand_to_kernel<Io: PacketIo>(
+    io: &mut Io,
+    device: DeviceIndex,
+    frames: &mut Vec<Io::Buf>,
+    counters: &mut Counters,
+    witness: &mut impl Witness,
+) {
     let offered = frames.len();
+    witness.to_kernel(frames);
     io.to_kernel(device, frames);
+    witness.untaken(None, DropReason::NoKernelPath, frames);
     counters.exception += (offered - frames.len()) as u64;
     counters.drop(DropReason::NoKernelPath, frames.len() as u64);
     io.free(frames);

@@ -11,8 +11,16 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use allocation_counter::measure;
-use forwarder::io::memory::VecBuf;
+use forwarder::capture::tap::Tap;
+use forwarder::capture::{Options, Wanted};
+use forwarder::io::memory::{MemoryIo, VecBuf};
+use forwarder::io::{DeviceIndex, PacketBuf};
+use forwarder::worker::handoff::Handoff;
+use forwarder::worker::{Shared, Worker};
+use tables::Publisher;
 use world::vectors::{Case, cases_of};
 use world::{ADDED, Fate, Numbered, World};
 
@@ -78,6 +86,32 @@ fn no_packet_allocates() {
     }
     assert_eq!(world.spare.buffers.len(), pieces, "all that was taken came back");
     assert!(world.counters.originated > 50, "{} frames added", world.counters.originated);
+}
+
+/// Nor does a worker that copies every packet for a capture, whether there is room for it or not.
+#[test]
+fn a_tapped_worker_allocates_nothing() {
+    let World { settings, state, .. } = World::load("plain");
+    let (_publisher, mut readers) = Publisher::new(Box::new(state), 1);
+    let shared = Arc::new(Shared::default());
+    let io = MemoryIo::new(settings.devices.len());
+    let mut worker = Worker::new(io, settings, 64, readers.pop().unwrap(), Arc::clone(&shared), Handoff::alone());
+    let options = Options { wanted: Wanted::All, every: 1, snap_length: 256 };
+    let (tap, drain) = Tap::new(options, 64, 64);
+    shared.tap.post(tap);
+    worker.tick();
+    let frames = burst();
+    for round in 0..500 {
+        worker.io_mut().recycle();
+        frames.iter().for_each(|frame| worker.io_mut().push(DeviceIndex(0), frame.data()));
+        let measured = measure(|| {
+            worker.poll();
+            worker.tick();
+        });
+        // The queues in memory grow to their length in the first one.
+        assert!(measured.count_total == 0 || round == 0, "{} allocations in round {round}", measured.count_total);
+    }
+    assert!(drain.lost() > 0 && worker.io_mut().sent.len() == 40, "{} lost", drain.lost());
 }
 
 /// The counter counts: else the test above proves nothing.

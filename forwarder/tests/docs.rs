@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use forwarder::control::config::{Config, Purpose};
 use forwarder::counters::DropReason;
@@ -99,6 +100,24 @@ fn every_drop_reason_is_explained_and_no_other() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(explained, DropReason::ALL.iter().map(|reason| reason.name()).collect());
+}
+
+#[test]
+fn explanations_are_what_is_printed() {
+    let first = |info: &str, page: &str| {
+        blocks(info).into_iter().find(|(path, _)| path.ends_with(page)).map(|(_, text)| text).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("table.json"), first("json table", "table-format.md")).unwrap();
+    fs::write(folder.path().join("sluice.toml"), first("toml config", "README.md")).unwrap();
+    for (path, text) in blocks("console explain") {
+        let (command, expected) = text.split_once('\n').unwrap();
+        let command = command.strip_prefix("$ sluice").unwrap();
+        let script = format!("{}{command}", env!("CARGO_BIN_EXE_sluice"));
+        let output = Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}: {command}", path.display());
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), expected, "{}: {command}", path.display());
+    }
 }
 
 #[test]

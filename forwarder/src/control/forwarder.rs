@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tables::Reader;
 
+use super::capture::{CaptureError, Captures, Request, Session};
 use super::config::{Config, Device};
 use super::generations::{Generations, Loaded, Options, PatchError, Patched, ReloadError, Reloaded, lock};
 use super::history::History;
@@ -28,11 +29,12 @@ const SOCKET: &str = "the socket";
 pub struct Forwarder {
     config: Config,
     settings: Arc<Settings>,
-    generations: Generations,
+    generations: Arc<Generations>,
     workers: Vec<Arc<Shared>>,
     started: Instant,
     stopping: AtomicBool,
     history: Mutex<History>,
+    captures: Captures,
 }
 
 impl Forwarder {
@@ -44,11 +46,12 @@ impl Forwarder {
         let forwarder = Self {
             config,
             settings,
-            generations,
+            generations: Arc::new(generations),
             workers: (0..workers).map(|_| Arc::default()).collect(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
+            captures: Captures::default(),
         };
         (forwarder, readers)
     }
@@ -69,7 +72,7 @@ impl Forwarder {
     }
 
     /// Its generations.
-    pub fn generations(&self) -> &Generations {
+    pub fn generations(&self) -> &Arc<Generations> {
         &self.generations
     }
 
@@ -125,6 +128,16 @@ impl Forwarder {
     fn look<T>(&self, look: impl FnOnce(Subject<'_>) -> T) -> T {
         let settings = &self.settings;
         self.generations.look_with_source(|state, source| look(Subject { state, settings, source }))
+    }
+
+    /// Begins a capture, on behalf of `peer`.
+    pub fn capture(&self, peer: Peer, request: Request) -> Result<Arc<Session>, CaptureError> {
+        self.captures.begin(self, peer, request)
+    }
+
+    /// Its captures.
+    pub fn captures(&self) -> &Captures {
+        &self.captures
     }
 
     /// What runs.

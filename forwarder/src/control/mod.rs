@@ -10,6 +10,7 @@
 
 mod affinity;
 mod audit;
+pub mod capture;
 pub mod config;
 pub mod daemon;
 pub mod forwarder;

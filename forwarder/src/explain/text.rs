@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Explanations for people: one aligned line for each fact, then the steps.
+//! Explanations for people: one aligned line for each fact, and of frames for each step.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,9 +21,12 @@ impl Explanation {
 impl fmt::Display for Outer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, destination, source_port, gue_port, overhead, private } = self;
-        let source = source.map_or_else(|| "the forwarder's own address".to_owned(), |source| source.to_string());
-        let port = source_port.map_or_else(|| "the flow's port".to_owned(), |port| format!("port {port}"));
-        write!(f, "{source} {port} to {destination} port {gue_port}, {overhead} bytes")?;
+        match (source, source_port) {
+            (Some(source), Some(port)) => write!(f, "from {source} port {port}")?,
+            (Some(source), None) => write!(f, "from {source}, a port by flow,")?,
+            _ => f.write_str("from the forwarder, a port by flow,")?,
+        }
+        write!(f, " to {destination} port {gue_port}: {overhead} bytes")?;
         f.write_str(match private {
             PrivateKind::None => "",
             PrivateKind::PreviousOwner => ", with the previous owner's hop",
@@ -72,7 +75,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "{:<11} {previous}, {hop}", "previous")?;
         }
         if let Some(prefix) = &self.prefix {
-            writeln!(f, "{:<11} {prefix}, ports {}", "entry", self.ports)?;
+            writeln!(f, "{:<11} {prefix}, ports {}", "prefix", self.ports)?;
         }
         if let Some(path) = &self.path {
             writeln!(f, "{:<11} {path}", "rule")?;
@@ -81,11 +84,15 @@ impl fmt::Display for Explanation {
             0 => writeln!(f, "{:<11} {}", "generation", self.generation)?,
             revision => writeln!(f, "{:<11} {}, revision {revision}", "generation", self.generation)?,
         }
-        writeln!(f, "{:<11} {}", "why", self.why)?;
-        f.write_str("steps")?;
-        for (number, step) in (1..).zip(&self.steps) {
-            write!(f, "\n {number:>2} {:<8} {}", step.step, step.found)?;
+        // Of a frame there is more to tell than the facts.
+        if self.steps.first().is_some_and(|step| step.step == "frame") {
+            for step in self.steps.iter().filter(|step| step.step != "fate") {
+                writeln!(f, "{:<11} {}", step.step, step.found)?;
+            }
+        } else {
+            let mut facts = self.steps.iter().filter(|step| matches!(step.step.as_str(), "outer" | "mtu"));
+            facts.try_for_each(|step| writeln!(f, "{:<11} {}", step.step, step.found))?;
         }
-        Ok(())
+        write!(f, "{:<11} {}", "why", self.why)
     }
 }

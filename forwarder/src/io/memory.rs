@@ -63,6 +63,10 @@ impl PacketBuf for VecBuf {
     fn truncate(&mut self, len: usize) {
         self.bytes.truncate(self.start.saturating_add(len));
     }
+
+    fn identity(&self) -> usize {
+        self.bytes.as_ptr().addr()
+    }
 }
 
 /// Devices made of vectors: frames are put in, and what came out is kept to be looked at.

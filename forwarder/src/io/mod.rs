@@ -43,6 +43,9 @@ pub trait PacketBuf: Sized {
             Some(self.data_mut())
         }
     }
+    /// Names the buffer: the same while the frame lives, whatever becomes of its bytes, and another than that of any other
+    /// frame that lives.
+    fn identity(&self) -> usize;
     /// Asks the cache for the bytes that will be read and written when the frame is processed; a hint.
     #[inline(always)]
     fn prefetch(&self) {}

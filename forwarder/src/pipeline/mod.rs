@@ -60,6 +60,8 @@ pub struct Output<B> {
     pub kernel: Vec<B>,
     /// Frames to free; already counted.
     pub dropped: Vec<B>,
+    /// Why, in their order, if somebody wants to know: as far as there is room, and by default there is none.
+    pub reasons: Vec<DropReason>,
     /// Fragments that other workers decide.
     pub handed: Vec<Handed<B>>,
 }
@@ -80,7 +82,18 @@ impl<B> Output<B> {
             transmit: (0..devices).map(|_| Vec::with_capacity(most + cut::MAX_PIECES)).collect(),
             kernel: Vec::with_capacity(most),
             dropped: Vec::with_capacity(most.max(devices * burst)),
+            reasons: Vec::new(),
             handed: Vec::with_capacity(devices * burst),
+        }
+    }
+}
+
+impl<B> Output<B> {
+    /// Gives up a frame that has been counted as dropped for `reason`.
+    fn give_up(&mut self, reason: DropReason, frame: B) {
+        self.dropped.push(frame);
+        if self.reasons.len() < self.reasons.capacity() {
+            self.reasons.push(reason);
         }
     }
 }

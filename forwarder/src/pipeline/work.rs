@@ -51,7 +51,7 @@ impl<B, A> Work<'_, B, A> {
     #[inline(never)]
     pub(super) fn drop(&mut self, reason: DropReason, frame: B) {
         self.counters.drop(reason, 1);
-        self.output.dropped.push(frame);
+        self.output.give_up(reason, frame);
     }
 
     /// What becomes of a frame that is not forwarded.

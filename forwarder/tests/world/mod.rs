@@ -245,4 +245,8 @@ impl PacketBuf for Numbered {
     fn truncate(&mut self, len: usize) {
         self.buf.truncate(len);
     }
+
+    fn identity(&self) -> usize {
+        self.buf.identity()
+    }
 }

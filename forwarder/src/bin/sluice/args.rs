@@ -16,6 +16,7 @@ Examples:
   sluice explain 198.51.100.1:4242             where such a packet goes, and why
   sluice explain [2001:db8::1]:53 --proto udp --table table.json --datacenter LHR
   sluice stats --watch                         counters and rates, each second
+  sluice capture --out drops.pcapng --drops any  packets that are dropped, and why
   sluice replay --config sluice.toml --in in.pcap --out out.pcap
 
 The daemon's socket is taken from --socket, SLUICE_SOCKET, or is /run/sluice/control.sock.
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     },
     /// Where a packet would go, and why; by the daemon's table, or offline by --table
     Explain(ExplainArgs),
+    /// Write packets to a file as the daemon handles them, each with its fate
+    Capture(CaptureArgs),
     /// Run a capture through a worker: no DPDK, no root, no daemon
     Replay(ReplayArgs),
     /// Work on table files
@@ -135,6 +138,43 @@ pub(crate) struct ExplainArgs {
     /// Answer for a forwarder of this configuration instead of the daemon; by its table if --table gives none
     #[arg(long, value_name = "FILE", group = "viewpoint")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice capture --out all.pcapng --count 1000
+  sluice capture --out mine.pcapng --filter 'host 203.0.113.9 and tcp port 443'
+  sluice capture --out drops.pcapng --drops unallocated_port,no_port --sample 1/100
+  sluice capture --out - | tshark -r - -T fields -e frame.comment
+
+Ctrl-C ends it. Each packet is there as it came and as it left, with a comment on what became of it.")]
+pub(crate) struct CaptureArgs {
+    /// Where the packets go, as pcapng; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Only packets that pass this filter as they arrive; the language is that of tcpdump, pcap-filter(7)
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
+    /// Only packets that are dropped for one of these reasons; with "any" for all reasons
+    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    pub(crate) drops: Vec<String>,
+    /// Look at one packet in N only
+    #[arg(long, value_name = "1/N", default_value = "1/1", value_parser = sample)]
+    pub(crate) sample: u64,
+    /// End after so many packets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Keep so many bytes of each frame at most
+    #[arg(long, value_name = "BYTES", default_value_t = forwarder::capture::SNAP_LENGTH,
+          value_parser = clap::value_parser!(u16).range(96..))]
+    pub(crate) snap_length: u16,
+}
+
+/// Reads `1/N`.
+fn sample(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix("1/").and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| "a sample is 1/N, such as 1/64 for one packet in 64".to_owned())
 }
 
 #[derive(Debug, Args)]

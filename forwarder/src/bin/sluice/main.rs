@@ -2,6 +2,7 @@
 //! `sluice`, the command line of an operator: asks the daemon by its socket, works on table files, replays captures.
 
 mod args;
+mod capture;
 mod client;
 mod explain;
 mod failure;
@@ -50,6 +51,7 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Status => online::status(&mut client()?, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
         Command::Explain(args) => explain::explain(client, args, output),
+        Command::Capture(args) => capture::capture(&mut client()?, args, output),
         Command::Replay(args) => replay::replay(args, output),
         Command::Table(command) => table::run(command, output),
         Command::Completions { shell } => words::completions(*shell, output),

@@ -22,6 +22,7 @@ const FORCE: Param = Param::new("force", "true or false");
 pub(super) const RELOAD: Method = Method {
     name: "reload",
     right: Right::Change,
+    is_audited: true,
     params: &[PATH, Param::new("table", "an object"), DRY_RUN, FORCE],
     run: reload,
 };
@@ -29,6 +30,7 @@ pub(super) const RELOAD: Method = Method {
 pub(super) const PATCH: Method = Method {
     name: "patch",
     right: Right::Change,
+    is_audited: true,
     params: &[
         PATH,
         Param::new("base", "an array"),

@@ -14,6 +14,7 @@ use crate::wire::protocol;
 pub(super) const EXPLAIN: Method = Method {
     name: "explain",
     right: Right::Look,
+    is_audited: false,
     params: &[
         Param::new("address", "an IP address"),
         Param::new("port", "a number from 0 to 65535"),

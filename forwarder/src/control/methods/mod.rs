@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The methods of the control socket: parameters in, what `sluice --json` prints out.
 
+pub mod capture;
 mod change;
 mod explain;
 
@@ -22,6 +23,8 @@ pub struct Method {
     pub name: &'static str,
     /// What a peer needs to call it.
     pub right: Right,
+    /// Whether each call leaves a line in the audit.
+    pub is_audited: bool,
     /// Its parameters.
     pub params: &'static [Param],
     run: fn(&Call<'_>) -> Result<Value, RpcError>,
@@ -29,11 +32,26 @@ pub struct Method {
 
 /// All methods. Each has a section in `docs/control-socket.md`, which a test holds against this table and the results.
 pub const METHODS: &[Method] = &[
-    Method { name: "status", right: Right::Look, params: &[], run: |call| to_json(call.forwarder.status()) },
-    Method { name: "stats", right: Right::Look, params: &[], run: |call| to_json(call.forwarder.stats()) },
+    Method {
+        name: "status",
+        right: Right::Look,
+        is_audited: false,
+        params: &[],
+        run: |call| to_json(call.forwarder.status()),
+    },
+    Method {
+        name: "stats",
+        right: Right::Look,
+        is_audited: false,
+        params: &[],
+        run: |call| to_json(call.forwarder.stats()),
+    },
     explain::EXPLAIN,
     change::RELOAD,
     change::PATCH,
+    capture::CAPTURE,
+    capture::CAPTURE_READ,
+    capture::CAPTURE_STOP,
 ];
 
 /// One call of a method.
@@ -59,7 +77,7 @@ pub fn call(
     }
     let call = Call { forwarder, peer, params: Named::read(params, name, method.params)? };
     let result = (method.run)(&call);
-    if method.right == Right::Change {
+    if method.is_audited {
         audit::record(&peer, name, &call.params.to_string(), &result);
     }
     result

@@ -14,6 +14,8 @@ pub const FORBIDDEN: i32 = -32003;
 pub const LATE: i32 = -32004;
 /// No room: too many connections, too many long messages, or too long an answer.
 pub const BUSY: i32 = -32005;
+/// Somebody captures already.
+pub const CAPTURING: i32 = -32006;
 
 const PARSE: i32 = -32700;
 /// JSON, but no request, or one that is too long.

@@ -114,6 +114,10 @@ impl PacketBuf for Mbuf {
         unsafe { slice::from_raw_parts_mut(self.start(), usize::from(self.len())) }
     }
 
+    fn identity(&self) -> usize {
+        self.0.addr().get()
+    }
+
     fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         let len = u16::try_from(len).ok()?;
         let offset = self.offset().checked_sub(len)?;

@@ -217,5 +217,5 @@ fn follow<B: PacketBuf, A: Allocator<B>>(
 
 fn give_up<B>(frame: B, output: &mut Output<B>, counters: &mut Counters) {
     counters.drop(DropReason::FragmentUnmatched, 1);
-    output.dropped.push(frame);
+    output.give_up(DropReason::FragmentUnmatched, frame);
 }
