@@ -60,23 +60,30 @@ pub(crate) type Piece<'a> = (Addresses, (usize, &'a Entry));
 /// The addresses of a table, ascending and disjoint, each with its entry and the entry's index. A prefix that none
 /// overrides is one piece.
 pub(crate) fn flatten(source: &Source) -> impl Iterator<Item = Piece<'_>> {
-    Flatten { entries: source.entries_by_prefix().peekable(), open: Vec::new(), next: None }
+    flatten_prefixes(source.entries_by_prefix().map(|(index, entry)| (entry.prefix, (index, entry))))
 }
 
-struct Flatten<'a, I: Iterator<Item = (usize, &'a Entry)>> {
+/// The same for any values of prefixes, which come in their order.
+pub(crate) fn flatten_prefixes<T: Copy>(
+    prefixes: impl Iterator<Item = (Prefix, T)>,
+) -> impl Iterator<Item = (Addresses, T)> {
+    Flatten { entries: prefixes.peekable(), open: Vec::new(), next: None }
+}
+
+struct Flatten<T, I: Iterator<Item = (Prefix, T)>> {
     entries: Peekable<I>,
     /// The prefixes around the next address, the longest last.
-    open: Vec<Piece<'a>>,
+    open: Vec<(Addresses, T)>,
     /// The next address that no piece has covered; none behind the last one of the family.
     next: Option<u128>,
 }
 
-impl<'a, I: Iterator<Item = (usize, &'a Entry)>> Iterator for Flatten<'a, I> {
-    type Item = Piece<'a>;
+impl<T: Copy, I: Iterator<Item = (Prefix, T)>> Iterator for Flatten<T, I> {
+    type Item = (Addresses, T);
 
-    fn next(&mut self) -> Option<Piece<'a>> {
+    fn next(&mut self) -> Option<(Addresses, T)> {
         loop {
-            let upcoming = self.entries.peek().map(|&(index, entry)| (Addresses::from(entry.prefix), (index, entry)));
+            let upcoming = self.entries.peek().map(|&(prefix, value)| (Addresses::from(prefix), value));
             let Some(&(around, entry)) = self.open.last() else {
                 let opened = upcoming?;
                 self.entries.next();

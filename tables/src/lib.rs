@@ -12,6 +12,7 @@ pub mod generation;
 pub mod geofeed;
 pub mod growing;
 pub mod holdings;
+pub mod impact;
 mod pages;
 pub mod ports;
 pub mod prefetch;

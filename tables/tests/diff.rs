@@ -110,6 +110,15 @@ proptest! {
         let addresses = |prefix: Prefix| 1_u128 << (if prefix.address().is_ipv4() { 32 } else { 128 } - prefix.length());
         let ports: u128 = diff.changes.iter().map(|c| addresses(c.prefix) * u128::from(c.ports.count())).sum();
         prop_assert_eq!(s.ports, ports);
+        let overview = tables::diff::overview(&before, &after, here);
+        prop_assert_eq!((overview.summary, &overview.moves, &overview.targets), (s, &diff.moves, &diff.targets));
+        prop_assert_eq!((overview.entering > 0, overview.leaving > 0), (!diff.entering.is_empty(), !diff.leaving.is_empty()));
+        prop_assert_eq!(overview.moves.iter().map(|row| row.ports).sum::<u128>(), s.ports);
+        for row in &diff.moves {
+            let of_row = |change: &&Change<'_>| (change.from, change.to) == (row.from, row.to);
+            let ports_of = |change: &Change<'_>| u128::from(change.ports.count()) * addresses(change.prefix);
+            prop_assert_eq!(diff.changes.iter().filter(of_row).map(ports_of).sum::<u128>(), row.ports);
+        }
     }
 
     #[test]

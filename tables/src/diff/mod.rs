@@ -2,16 +2,19 @@
 //! What would move between two tables, seen from one data centre.
 //!
 //! Both tables are flattened to disjoint addresses and walked together in order, so the time taken grows with their
-//! size and nothing but the differences is kept.
+//! size and nothing but the differences is kept; of an [`Overview`], only their sums.
 
+mod moves;
 mod targets;
 mod view;
 
 use serde::Serialize;
 
+pub use self::moves::Move;
+use self::moves::Moves;
 pub use self::targets::TargetChange;
-use self::view::{Held, Party, View, differences};
-use crate::flatten::{Addresses, flatten, zip};
+use self::view::{Held, Party, View, Views, differences};
+use crate::flatten::Addresses;
 use crate::ports::Ports;
 use crate::prefix::Prefix;
 use crate::source::{Entry, Source};
@@ -35,8 +38,25 @@ pub struct Diff<'a> {
     pub leaving: Vec<Prefix>,
     /// Servers and data centres of both tables whose packets will be sent differently.
     pub targets: Vec<TargetChange<'a>>,
+    /// The changes of hands by owners, the most ports first.
+    pub moves: Vec<Move<'a>>,
     /// How much all that is.
     pub summary: Summary,
+}
+
+/// What a [`Diff`] sums up, without where: as large as there are pairs of owners, however many addresses change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Overview<'a> {
+    /// How much changes hands.
+    pub summary: Summary,
+    /// The same by owners, the most ports first.
+    pub moves: Vec<Move<'a>>,
+    /// Addresses that come into the table: before, their packets went to the kernel.
+    pub entering: u128,
+    /// Addresses that leave the table.
+    pub leaving: u128,
+    /// Servers and data centres of both tables whose packets will be sent differently.
+    pub targets: Vec<TargetChange<'a>>,
 }
 
 /// Ports on each address of a prefix that change hands.
@@ -84,28 +104,52 @@ pub struct Summary {
 
 /// What would move if `b` took the place of `a`, seen from the data centre of that name.
 pub fn diff<'a>(a: &'a Source, b: &'a Source, datacenter: &str) -> Diff<'a> {
-    let views = (View::new(a, datacenter), View::new(b, datacenter));
     let mut diff = Diff { targets: targets::changes(a, b), ..Diff::default() };
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    for (addresses, from, to) in zip(flatten(a), flatten(b)) {
-        let (from, to) = (from.map(|(_, entry)| entry), to.map(|(_, entry)| entry));
-        views.0.hold(from, &mut before);
-        views.1.hold(to, &mut after);
-        diff.compare_ports(addresses, &before, &after);
-        diff.compare_portless(addresses, (&views.0, from), (&views.1, to));
+    let mut moves = Moves::default();
+    let views = Views::new(a, b, datacenter);
+    views.each_difference(|addresses, from, to, before, after| {
+        diff.compare_ports(addresses, before, after, &mut moves);
+        diff.compare_portless(addresses, (&views.before, from), (&views.after, to));
         match (from, to) {
             (None, Some(_)) => diff.entering.extend(addresses.prefixes()),
             (Some(_), None) => diff.leaving.extend(addresses.prefixes()),
             _ => {}
         }
-    }
+    });
+    diff.moves = moves.finish();
     diff
 }
+
+/// The sums of [`diff`].
+pub fn overview<'a>(a: &'a Source, b: &'a Source, datacenter: &str) -> Overview<'a> {
+    let mut overview = Overview { targets: targets::changes(a, b), ..Overview::default() };
+    let (mut moves, mut runs) = (Moves::default(), Vec::new());
+    Views::new(a, b, datacenter).each_difference(|addresses, from, to, before, after| {
+        runs.clear();
+        differences(before, after, owner, |ports, from, to| runs.push((ports, from, to)));
+        overview.summary.add(addresses.count(), &runs);
+        moves.add(addresses.count(), &runs);
+        match (from, to) {
+            (None, Some(_)) => overview.entering = overview.entering.saturating_add(addresses.count()),
+            (Some(_), None) => overview.leaving = overview.leaving.saturating_add(addresses.count()),
+            _ => {}
+        }
+    });
+    overview.moves = moves.finish();
+    overview
+}
+
+fn owner<'a>(held: &Held<'a>) -> Option<Party<'a>> {
+    Some(held.owner)
+}
+
+/// Ports of each of some addresses that change hands.
+type Runs<'a> = [(Ports, Option<Party<'a>>, Option<Party<'a>>)];
 
 impl<'a> Diff<'a> {
     /// Whether nothing would be forwarded differently. Tags don't count.
     pub fn is_empty(&self) -> bool {
-        let Self { changes, previous, portless, entering, leaving, targets, summary: _ } = self;
+        let Self { changes, previous, portless, entering, leaving, targets, moves: _, summary: _ } = self;
         changes.is_empty()
             && previous.is_empty()
             && portless.is_empty()
@@ -114,14 +158,20 @@ impl<'a> Diff<'a> {
             && targets.is_empty()
     }
 
-    fn compare_ports(&mut self, addresses: Addresses, before: &[Held<'a>], after: &[Held<'a>]) {
+    fn compare_ports(
+        &mut self,
+        addresses: Addresses,
+        before: &[Held<'a>],
+        after: &[Held<'a>],
+        by_owners: &mut Moves<'a>,
+    ) {
         if before == after {
             return;
         }
         let mut moves = Vec::new();
-        let owner = |held: &Held<'a>| Some(held.owner);
         differences(before, after, owner, |ports, from, to| moves.push((ports, from, to)));
         self.summary.add(addresses.count(), &moves);
+        by_owners.add(addresses.count(), &moves);
         let mut drains = Vec::new();
         let previous = |held: &Held<'a>| held.previous;
         differences(before, after, previous, |ports, from, to| drains.push((ports, from, to)));
@@ -156,7 +206,7 @@ fn name(party: Option<Party<'_>>) -> Option<&str> {
 }
 
 impl Summary {
-    fn add(&mut self, addresses: u128, moves: &[(Ports, Option<Party<'_>>, Option<Party<'_>>)]) {
+    fn add(&mut self, addresses: u128, moves: &Runs<'_>) {
         // IPv6 prefixes shorter than /16 hold more ports than 128 bits count.
         let add = |to: &mut u128, ports: Ports| {
             *to = to.saturating_add(addresses.saturating_mul(u128::from(ports.count())));

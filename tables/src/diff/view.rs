@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A table as one data centre sees it.
 
+use crate::flatten::{Addresses, flatten, zip};
 use crate::ports::Ports;
 use crate::source::{DatacenterId, Entry, Ownership, Source};
 
 /// Whom packets go to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Party<'a> {
     /// A server of this data centre; also a previous owner, wherever that is.
     Server(&'a str),
@@ -76,6 +77,50 @@ impl<'a> View<'a> {
             Ownership::Sliced { portless, .. } => portless,
         };
         self.remote(entry).or_else(|| Some(Party::Server(&self.source.server(server?).name)))
+    }
+}
+
+/// Two tables and the data centre that looks at them.
+pub(super) struct Views<'a> {
+    pub(super) before: View<'a>,
+    pub(super) after: View<'a>,
+    /// Whether an id means the same in both, where both have it.
+    alike: bool,
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn new(a: &'a Source, b: &'a Source, datacenter: &str) -> Self {
+        let servers = a.servers().iter().zip(b.servers()).all(|(a, b)| a.name == b.name);
+        let datacenters = a.datacenters().iter().zip(b.datacenters()).all(|(a, b)| a.name == b.name);
+        Self { before: View::new(a, datacenter), after: View::new(b, datacenter), alike: servers && datacenters }
+    }
+
+    /// Calls `each` with addresses about which the tables may not say the same, their entries, and what those hold.
+    pub(super) fn each_difference(
+        &self,
+        mut each: impl FnMut(Addresses, Option<&'a Entry>, Option<&'a Entry>, &[Held<'a>], &[Held<'a>]),
+    ) {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (addresses, from, to) in zip(flatten(self.before.source), flatten(self.after.source)) {
+            let (from, to) = (from.map(|(_, entry)| entry), to.map(|(_, entry)| entry));
+            if !self.is_same(from, to) {
+                self.before.hold(from, &mut before);
+                self.after.hold(to, &mut after);
+                each(addresses, from, to, &before, &after);
+            }
+        }
+    }
+
+    /// Sees at a glance that nothing has changed, which is what most entries are like.
+    fn is_same(&self, from: Option<&Entry>, to: Option<&Entry>) -> bool {
+        let (Some(from), Some(to), true) = (from, to, self.alike) else { return false };
+        let owned = match (from.ownership, to.ownership) {
+            (Ownership::Sliced { plan: a, portless: b }, Ownership::Sliced { plan: c, portless: d }) => {
+                b == d && self.before.source.plan_bytes(a) == self.after.source.plan_bytes(c)
+            }
+            (from, to) => from == to,
+        };
+        owned && from.datacenter == to.datacenter
     }
 }
 

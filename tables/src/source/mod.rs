@@ -15,7 +15,7 @@ mod lookup;
 mod parse;
 pub mod patch;
 pub(crate) mod path;
-mod plan;
+pub(crate) mod plan;
 mod rule;
 mod shared;
 mod short_names;
@@ -241,6 +241,11 @@ impl Source {
     /// plan has none.
     pub fn runs(&self, plan: PlanId) -> impl Iterator<Item = Run> + Clone + '_ {
         plan::Runs::new(self.plans.items().get(plan.0))
+    }
+
+    /// A plan as it is kept: the same bytes for the same runs.
+    pub(crate) fn plan_bytes(&self, plan: PlanId) -> &[u8] {
+        self.plans.items().get(plan.0)
     }
 
     /// The binary logarithm of the largest power of two that all bounds of a plan's runs are multiples of. Cheaper than

@@ -13,11 +13,13 @@ mod consequences;
 mod directory;
 mod forwarders;
 mod index;
+mod overlay;
 mod renumber;
 mod resolve;
 mod stage;
 
 pub use self::before::Before;
+pub use self::stage::Staged;
 use super::draft::{EgressDraft, Names, Ranks};
 use super::parse::parse_patch;
 use super::parse::patch::{PatchRanks, Removed};
@@ -121,7 +123,17 @@ impl Source {
     /// Makes all changes of a patch, or none and says what is wrong with it. The patch's base is not looked at: a
     /// source does not know its revision.
     pub fn apply(&mut self, patch: &Patch) -> Result<Changes, Faults> {
-        let staged = stage::stage(self, patch)?;
-        Ok(commit::commit(self, staged))
+        let staged = self.stage(patch)?;
+        Ok(self.commit(staged))
+    }
+
+    /// Finds out what a patch would do, for [`Self::commit`] to do it; or what is wrong with it.
+    pub fn stage<'a>(&self, patch: &'a Patch) -> Result<Staged<'a>, Faults> {
+        stage::stage(self, patch)
+    }
+
+    /// Makes changes that were staged by this source as it is.
+    pub fn commit(&mut self, staged: Staged<'_>) -> Changes {
+        commit::commit(self, staged)
     }
 }

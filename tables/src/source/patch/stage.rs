@@ -14,7 +14,7 @@ use crate::source::path::Path;
 use crate::source::{Datacenter, DatacenterId, Entry, Ownership, Run, Server, ServerId, Source, plan};
 
 /// What is to be done. Nothing of it can fail.
-pub(super) struct Staged<'a> {
+pub struct Staged<'a> {
     /// In the order of their ids, those that are new behind all of the source.
     pub(super) servers: Vec<(ServerId, Server)>,
     pub(super) datacenters: Vec<(DatacenterId, Datacenter)>,
