@@ -28,6 +28,19 @@ fn name(source: &Source, id: ServerId) -> &str {
 }
 
 proptest! {
+    /// A source is written as a document that leads to it: the same ids, the same meaning.
+    #[test]
+    fn what_is_written_is_what_was_read(document in document(), generation in 0..=i64::MAX as u64) {
+        let source = read(&document);
+        let mut written = Vec::new();
+        source.write(generation, &mut written).unwrap();
+        let again = Source::from_slice(&written).unwrap();
+        prop_assert_eq!(again.digest(), source.digest());
+        prop_assert_eq!(again.generation(), Some(generation));
+        prop_assert_eq!((again.servers(), again.datacenters()), (source.servers(), source.datacenters()));
+        prop_assert!(again.entries().iter().map(|entry| entry.prefix).eq(source.entries().iter().map(|entry| entry.prefix)));
+    }
+
     #[test]
     fn documents_mean_what_they_say(document in document()) {
         let source = read(&document);

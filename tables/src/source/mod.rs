@@ -20,6 +20,7 @@ mod rule;
 mod shared;
 mod short_names;
 mod tags;
+mod write;
 
 use std::io::Read;
 use std::net::IpAddr;

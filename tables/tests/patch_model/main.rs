@@ -154,6 +154,9 @@ proptest! {
             match (outcome, wanted) {
                 (Ok(changes), Ok((wanted, new))) => {
                     prop_assert_eq!(source.digest(), wanted.digest(), "{}\n{}", document, text);
+                    let mut written = Vec::new();
+                    source.write(1, &mut written).unwrap();
+                    prop_assert_eq!(Source::from_slice(&written).unwrap().digest(), wanted.digest());
                     check_changes(&before, &source, &changes)?;
                     check_integrity(&source)?;
                     check_put_back(&before, &text)?;
