@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a patch costs on a source of a million addresses that each have a plan of their own: time by the kind of patch,
-//! and memory before and after. `benches/README.md` has the method.
+//! and memory before and after; what it costs to judge changes, to tell what would move, and to write the source. `benches/README.md` has the method.
 #![allow(clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 #![allow(clippy::print_stdout, reason = "it is there for what it prints")]
 
@@ -8,8 +8,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use benches::{Family, Pool, Random, Shape};
-use tables::Source;
+use tables::impact::{self, Census};
 use tables::patch::Patch;
+use tables::{Source, diff};
 
 const ADDRESSES: u32 = 1_000_000;
 
@@ -27,6 +28,7 @@ fn main() {
     };
     measure(&mut source, "one slice", 20_000, &mut slice);
     measure(&mut source, "one slice, a million times", 1_000_000, &mut slice);
+    judge(&source, &mut slice);
     let whole = |n: u32, address: Ipv4Addr| {
         format!(r#"{{"set":{{"egress":[{{"prefix":"{address}/32","datacenter":"LHR","server":"s{}"}}]}}}}"#, n % 1000)
     };
@@ -41,6 +43,33 @@ fn main() {
     let started = Instant::now();
     source.digest();
     println!("digest {:.1?}", started.elapsed());
+}
+
+/// What guards, dry runs and the state folder need.
+fn judge(source: &Source, mut patch: impl FnMut(u32) -> String) {
+    let timed = |what: &str, work: &mut dyn FnMut()| {
+        let started = Instant::now();
+        work();
+        println!("{what} {:.1?}", started.elapsed());
+    };
+    let mut census = Census::default();
+    timed("census", &mut || census = Census::of(source));
+    let mut other = source.clone();
+    let patches = 20_000;
+    let mut judging = Duration::ZERO;
+    for n in 0..patches {
+        let patch = Patch::from_slice(patch(n).as_bytes()).unwrap();
+        let staged = other.stage(&patch).unwrap();
+        let started = Instant::now();
+        census = impact::of_patch(&other, &census, &staged).1;
+        judging += started.elapsed();
+        other.commit(staged);
+    }
+    println!("judge a patch of one slice: mean {:.1?}", judging / patches);
+    timed("judge a reload", &mut || drop(impact::between(source, &census, &other)));
+    timed("overview of what would move", &mut || drop(diff::overview(source, &other, "LHR")));
+    timed("the same, every port", &mut || drop(diff::diff(source, &other, "LHR")));
+    timed("write", &mut || source.write(1, &mut std::io::sink()).unwrap());
 }
 
 /// Applies as many patches; prints how long reading and applying one took.

@@ -114,11 +114,12 @@ impl Control {
         match change {
             // Without a number in the document it is published each time.
             Change::Reload => {
-                let reloaded = self.generations.reload(Document::File(&self.document), Options::default());
+                let reloaded =
+                    self.generations.reload(Document::File(&self.document), String::new(), Options::default());
                 reloaded.map(|reloaded| reloaded.swap).map_err(|error| error.to_string())
             }
             Change::Patch => {
-                let patched = self.generations.patch(PatchDocument::Text(self.one_slice(random)), false);
+                let patched = self.generations.patch(PatchDocument::Text(self.one_slice(random)), Options::default());
                 patched.map(|patched| patched.swap).map_err(|error| error.to_string())
             }
         }

@@ -48,7 +48,8 @@ fn a_patch_tells_its_revision_in_a_line() {
     let path = running.place.write("move.json", MOVE);
     let file = path.to_str().unwrap();
     let dry = ask(&running, &["patch", file, "--dry-run"]);
-    assert!(dry.good().starts_with("revision 1 of generation 42 would change 1 prefix; "), "{}", dry.stdout);
+    assert!(dry.good().starts_with("2048 ports on 1 addresses change hands\n"), "{}", dry.stdout);
+    assert!(dry.stdout.contains("\nrevision 1 of generation 42 would change 1 prefix; "), "{}", dry.stdout);
     let run = ask(&running, &["patch", file]);
     assert!(run.good().starts_with("revision 1 of generation 42, 1 prefix changed; "), "{}", run.stdout);
     assert_eq!(run.stdout.lines().count(), 1);

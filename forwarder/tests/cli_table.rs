@@ -201,6 +201,13 @@ fn diff_lists_what_moves() {
     assert_eq!((run.status, &run.json()["changes"]), (1, &expected));
     let text = sluice(&["table", "diff", a, b, "--datacenter", "LHR"]);
     assert!(text.good().contains("198.51.100.1/32  2048-4095  lhr-1  →  lhr-2"), "{}", text.stdout);
+    let sums = "\
+2048 ports on 1 addresses change hands
+  2048 ports from one owner to another
+  lhr-1  →  lhr-2  2048 ports  1 addresses
+";
+    assert!(text.stdout.ends_with(sums), "{}", text.stdout);
+    assert_eq!(document["moves"], json!([{"from": "lhr-1", "to": "lhr-2", "addresses": 1, "ports": 2048}]));
     let same = sluice(&["table", "diff", a, a, "--datacenter", "LHR", "--exit-code", "--json"]).good_json();
     assert_eq!(same["changes"], json!([]));
     let elsewhere = sluice(&["table", "diff", a, b, "--datacenter", "CDG", "--exit-code", "--json"]).good_json();

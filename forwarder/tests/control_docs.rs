@@ -140,6 +140,15 @@ fn examples_are_answered_as_shown_and_results_are_described() {
     // A status with every member: after a reload and a patch, one of which failed.
     client.result("reload", serde_json::json!({ "path": running.place.path("next.json") }));
     ask(&mut client, &examples[0].0);
+    // The others that a change may have.
+    for method in ["reload", "rollback", "patch"] {
+        let params = match method {
+            "reload" => serde_json::json!({ "path": running.place.path("table.json"), "force": true, "dry_run": true }),
+            "rollback" => serde_json::json!({ "dry_run": true }),
+            _ => serde_json::json!({ "dry_run": true }),
+        };
+        ask(&mut client, &serde_json::json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}));
+    }
     // And one while a large table is read.
     running.place.write("large.json", &format!("{}{}", " ".repeat(64 << 20), table(Some(43), true)));
     std::thread::scope(|scope| {

@@ -264,7 +264,7 @@ fn wrong_parameters_are_told() {
         json!({"path": 1}),
         json!({"path": "/p", "ports": []}),
         json!({"dry_run": "yes"}),
-        json!({"force": true}),
+        json!({"force": 1}),
         json!([]),
     ];
     for params in wrong {

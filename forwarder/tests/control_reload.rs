@@ -155,6 +155,9 @@ fn wrong_parameters_are_told() {
         ("reload", json!({"path": "/t", "dryrun": true})),
         ("reload", json!({"path": 1})),
         ("reload", json!(["/t"])),
+        ("rollback", json!({"generation": "41"})),
+        ("rollback", json!({"path": "/t"})),
+        ("generations", json!({"all": true})),
         ("status", json!({"verbose": true})),
         ("explain", json!({})),
         ("explain", json!({"address": "198.51.100.1"})),
@@ -166,7 +169,7 @@ fn wrong_parameters_are_told() {
     for (method, params) in invalid {
         assert_eq!(client.0.error(method, params.clone()).0, -32602, "{method} {params}");
     }
-    assert_eq!(client.0.error("rollback", json!({})).0, -32601);
+    assert_eq!(client.0.error("roll_back", json!({})).0, -32601);
 }
 
 #[test]

@@ -68,6 +68,16 @@ fn configuration_examples_are_valid_and_take_the_first_table() {
     }
 }
 
+/// A part that shows the defaults says what they are.
+#[test]
+fn parts_of_configurations_are_valid_and_show_the_defaults() {
+    let (page, whole) = blocks("toml config").into_iter().find(|(path, _)| path.ends_with("operations.md")).unwrap();
+    let page = page.with_file_name("sluice.toml");
+    for (_, part) in blocks("toml part") {
+        assert_eq!(config(&page, &format!("{whole}\n{part}")), config(&page, &whole), "{part}");
+    }
+}
+
 #[test]
 fn the_faulty_table_has_the_faults_listed() {
     let [(_, table)] = <[_; 1]>::try_from(blocks("json faulty")).unwrap();

@@ -14,13 +14,14 @@ use tables::Faults;
 use super::affinity::{ControlCores, Cores, NoCore};
 use super::config::Config;
 use super::forwarder::Forwarder;
-use super::generations::{FIRST_GENERATION, Loaded, summary};
+use super::generations::{Loaded, summary};
 use super::load::Document;
 use super::log;
 use super::methods;
 use super::report::Conservation;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};
+use super::start::{self, Start};
 use super::workers::{WorkerError, Workers};
 use crate::counters;
 use crate::io::{DeviceIndex, PacketIo};
@@ -121,7 +122,7 @@ impl Stopper {
 
 /// Checks configuration and table, and starts nothing. What is fine in a line, or every fault in one.
 pub fn check(config: &Config) -> Result<String, Vec<String>> {
-    let Loaded { source, state, .. } = load(config).map_err(|faults| list(&config.table, &faults))?;
+    let Loaded { source, state, .. } = start::configured(config).map_err(|faults| list(&config.table, &faults))?;
     let generation = source.generation().map_or_else(|| "no generation".to_owned(), |g| format!("generation {g}"));
     Ok(format!(
         "OK: {} and {} ({generation}, {} prefixes, {} servers, {} targets for {})",
@@ -132,14 +133,6 @@ pub fn check(config: &Config) -> Result<String, Vec<String>> {
         state.table.targets().len(),
         config.datacenter,
     ))
-}
-
-/// Loads the configured table. What is made of it needs nothing from the devices, so a table that does not suit this
-/// forwarder is refused before any device is touched.
-fn load(config: &Config) -> Result<Loaded, Faults> {
-    let source = Document::File(&config.table).read()?;
-    let generation = source.generation().unwrap_or(FIRST_GENERATION);
-    Loaded::new(source, generation, &config.viewpoint(), &config.settings(&[]))
 }
 
 /// Runs a daemon until a signal or a failure ends it.
@@ -166,7 +159,9 @@ impl<B: Backend> Daemon<B> {
         let cores = Cores::enumerate();
         cores.check(&config.workers.cores)?;
         tracing::info!(table = %config.table.display(), "loading");
-        let loaded = load(&config).map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
+        let kept = start::folder(&config);
+        let Start { loaded, instead } = start::load(&config, kept.as_deref())
+            .map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
         let socket = ControlSocket::bind(&config.control.socket)?;
 
         let backend = start(&config).map_err(|error| DaemonError::Backend(error.to_string()));
@@ -175,9 +170,9 @@ impl<B: Backend> Daemon<B> {
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
         let settings = Arc::new(config.settings(&macs));
         let control_cores = cores.besides(&config.workers.cores);
-        let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded);
+        let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded, kept);
 
-        let forwarder = Arc::new(forwarder);
+        let forwarder = Arc::new(forwarder.started(instead));
         let (stop, events) = channel();
         if let Some(lines) = backend.log() {
             let cores = control_cores.clone();

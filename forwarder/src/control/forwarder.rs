@@ -12,9 +12,12 @@ use super::capture::{CaptureError, Captures, Request, Session};
 use super::config::{Config, Device};
 use super::generations::{Generations, Loaded, Options, PatchError, Patched, ReloadError, Reloaded, lock};
 use super::history::History;
+use super::kept::Kept;
 use super::load::{Document, PatchDocument};
 use super::peer::Peer;
-use super::report::{self, DeviceStatus, LoadingStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus};
+use super::report::{
+    self, DeviceStatus, KeptGenerations, LoadingStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus,
+};
 use crate::counters;
 use crate::explain::{self, Explanation, Query, QueryError, Subject};
 use crate::io::DeviceIndex;
@@ -35,14 +38,22 @@ pub struct Forwarder {
     stopping: AtomicBool,
     history: Mutex<History>,
     captures: Captures,
+    /// Why it did not start with the configured table, until it is given another one.
+    instead: Mutex<Option<String>>,
 }
 
 impl Forwarder {
     /// A forwarder whose workers will forward by what was `loaded`; a reader for each of them comes with it.
-    pub fn new(config: Config, settings: Arc<Settings>, loaded: Loaded) -> (Self, Vec<Reader<ForwardingState>>) {
+    pub fn new(
+        config: Config,
+        settings: Arc<Settings>,
+        loaded: Loaded,
+        kept: Option<Arc<Kept>>,
+    ) -> (Self, Vec<Reader<ForwardingState>>) {
         let workers = config.workers.cores.len();
         let viewpoint = config.viewpoint();
         let (generations, readers) = Generations::new(loaded, viewpoint, Arc::clone(&settings), workers);
+        let generations = generations.with(config.guards.clone(), kept);
         let forwarder = Self {
             config,
             settings,
@@ -52,8 +63,14 @@ impl Forwarder {
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
             captures: Captures::default(),
+            instead: Mutex::default(),
         };
         (forwarder, readers)
+    }
+
+    /// The same, which did not start with the configured table for this reason, if there is one.
+    pub fn started(self, instead: Option<String>) -> Self {
+        Self { instead: Mutex::new(instead), ..self }
     }
 
     /// Its configuration.
@@ -90,21 +107,37 @@ impl Forwarder {
             Document::File(path) => path.display().to_string(),
             Document::Text(_) => SOCKET.to_owned(),
         };
-        let result = self.generations.reload(document, options);
-        if !options.dry_run {
-            lock(&self.history).reloaded(peer, from, &result, &self.generations.running());
-        }
+        let result = self.generations.reload(document, peer.to_string(), options);
+        self.note(peer, from, options, &result);
         result
     }
 
+    /// Goes back to a kept generation, on behalf of `peer`.
+    pub fn rollback(&self, peer: Peer, generation: Option<u64>, options: Options) -> Result<Reloaded, ReloadError> {
+        let result = self.generations.rollback(generation, peer.to_string(), options);
+        let to = generation.map_or_else(|| "an earlier generation".to_owned(), |number| format!("generation {number}"));
+        self.note(peer, format!("rollback to {to}"), options, &result);
+        result
+    }
+
+    fn note(&self, peer: Peer, from: String, options: Options, result: &Result<Reloaded, ReloadError>) {
+        if options.dry_run {
+            return;
+        }
+        lock(&self.history).reloaded(peer, from, result, &self.generations.running());
+        if result.is_ok() {
+            lock(&self.instead).take();
+        }
+    }
+
     /// Applies a patch, on behalf of `peer`.
-    pub fn patch(&self, peer: Peer, document: PatchDocument<'_>, dry_run: bool) -> Result<Patched, PatchError> {
+    pub fn patch(&self, peer: Peer, document: PatchDocument<'_>, options: Options) -> Result<Patched, PatchError> {
         let from = match document {
             PatchDocument::File(path) => path.display().to_string(),
             PatchDocument::Text(_) => SOCKET.to_owned(),
         };
-        let result = self.generations.patch(document, dry_run);
-        if !dry_run {
+        let result = self.generations.patch(document, options);
+        if !options.dry_run {
             lock(&self.history).patched(peer, from, &result, &self.generations.running());
         }
         result
@@ -113,6 +146,12 @@ impl Forwarder {
     /// Reloads the configured table: what SIGHUP does.
     pub fn reload_configured(&self) -> Result<Reloaded, ReloadError> {
         self.reload(Peer::Signal, Document::File(&self.config.table), Options::default())
+    }
+
+    /// What is kept, the newest first: `generations`.
+    pub fn kept_generations(&self) -> KeptGenerations {
+        let kept = self.generations.kept();
+        KeptGenerations { kept: kept.map(Kept::status), generations: kept.map(Kept::list).unwrap_or_default() }
     }
 
     /// Where a packet would go.
@@ -172,6 +211,8 @@ impl Forwarder {
             last_reload: history.last_reload(),
             patches: history.patches(),
             swap_us: history.swap_times(),
+            kept: self.generations.kept().map(Kept::status),
+            instead: lock(&self.instead).clone(),
         }
     }
 

@@ -76,7 +76,7 @@ impl History {
             }
             Ok(_) => {}
             // It is published all the same.
-            Err(PatchError::Late { .. }) => self.applied += 1,
+            Err(PatchError::Late { .. } | PatchError::NotKept { published: true, .. }) => self.applied += 1,
             Err(_) => self.refused += 1,
         }
         let prefixes = result.as_ref().map_or(0, |done| done.prefixes);

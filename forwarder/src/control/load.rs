@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads table documents and patches from files and from the socket.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Error, ErrorKind, Read};
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tables::patch::Patch;
+use serde::Deserialize;
 use tables::{Fault, Faults, Source};
 
 use crate::io::counted::Counted;
@@ -44,6 +45,22 @@ impl Document<'_> {
         let file = open(path).map_err(|error| unreadable(&error))?;
         let _told = loading.begin(&file);
         Source::from_reader(BufReader::with_capacity(BUFFER, Counted(file, Arc::clone(&loading.read))))
+    }
+
+    /// The generation that it gives itself, by a glance that validates nothing; an error if it is no JSON object at all.
+    pub fn generation(self) -> Result<Option<u64>, Faults> {
+        #[derive(Deserialize)]
+        struct Number {
+            generation: Option<u64>,
+        }
+        let number: Result<Number, _> = match self {
+            Self::Text(json) => serde_json::from_str(json),
+            Self::File(path) => {
+                let file = open(path).map_err(|error| unreadable(&error))?;
+                serde_json::from_reader(BufReader::with_capacity(BUFFER, file))
+            }
+        };
+        number.map(|number| number.generation).map_err(|error| whole(format!("cannot be used: {error}")))
     }
 }
 
@@ -99,9 +116,9 @@ pub enum PatchDocument<'a> {
 
 impl PatchDocument<'_> {
     /// Reads the patch, which is all in memory then: a longer one should be a table.
-    pub fn read(&self) -> Result<Patch, Faults> {
+    pub fn load(&self) -> Result<Cow<'_, [u8]>, Faults> {
         match self {
-            Self::Text(json) => Patch::from_slice(json.as_bytes()),
+            Self::Text(json) => Ok(Cow::Borrowed(json.as_bytes())),
             Self::File(path) => {
                 let mut json = Vec::new();
                 let read = open(path).and_then(|file| file.take(DOCUMENT_MAX as u64 + 1).read_to_end(&mut json));
@@ -110,7 +127,7 @@ impl PatchDocument<'_> {
                     Ok(_) if json.len() > DOCUMENT_MAX => Err(whole(format!(
                         "has more than {DOCUMENT_MAX} bytes; make several patches of it, or reload the table"
                     ))),
-                    Ok(_) => Patch::from_slice(&json),
+                    Ok(_) => Ok(Cow::Owned(json)),
                 }
             }
         }

@@ -67,14 +67,15 @@ pub fn core() -> usize {
     core_affinity::get_core_ids().unwrap().last().unwrap().id
 }
 
-/// A directory with configuration and table.
+/// A directory with configuration and table, for one daemon after the other.
+#[derive(Clone)]
 pub struct Place {
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Place {
     pub fn new() -> Self {
-        let place = Self { directory: tempfile::tempdir().unwrap() };
+        let place = Self { directory: Arc::new(tempfile::tempdir().unwrap()) };
         place.write("table.json", TABLE);
         let config = format!(
             r#"
@@ -106,6 +107,12 @@ impl Place {
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
         std::fs::write(self.path(name), content).unwrap();
         self.path(name)
+    }
+
+    /// Adds lines to the configuration.
+    pub fn configure(&self, lines: &str) {
+        let config = std::fs::read_to_string(self.path("sluice.toml")).unwrap();
+        self.write("sluice.toml", &format!("{config}\n{lines}\n"));
     }
 
     pub fn config(&self) -> Config {

@@ -17,7 +17,7 @@ use crate::source::patch::Staged;
 use crate::source::{DatacenterId, ServerId, Source};
 
 /// What a table has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Census {
     addresses: u64,
     /// Allocated ports by [`DatacenterId`].
@@ -109,16 +109,22 @@ const NOTHING: Said<'static> = Said { datacenter: None, owned: Owned::Nobody };
 /// What it does to put `b` in the place of `a`, of which `census` was taken; and the census of `b`.
 pub fn between(a: &Source, census: &Census, b: &Source) -> (Impact, Census) {
     let servers: Vec<Option<ServerId>> = a.servers().iter().map(|server| b.find_server(&server.name)).collect();
-    let alike = servers.iter().zip(0..).all(|(there, here)| *there == Some(ServerId(here)));
     let server = |id: ServerId| servers.get(id.0 as usize).copied().flatten();
-    let (mut impact, mut after) = (census.impact(), Census::default());
+    // Where all ids mean the same, bytes are faster to compare than what they mean.
+    let mut datacenters = a.datacenters().iter().map(|datacenter| b.find_datacenter(&datacenter.name)).zip(0..);
+    let alike = servers.iter().zip(0..).all(|(there, here)| *there == Some(ServerId(here)))
+        && datacenters.all(|(there, here)| there == Some(DatacenterId(here)));
+    let (mut impact, mut after) = (census.impact(), if alike { census.clone() } else { Census::default() });
     let mut count = |from: Option<Said<'_>>, to: Option<Said<'_>>, weight| {
         let (from, to) = (from.unwrap_or(NOTHING), to.unwrap_or(NOTHING));
-        after.add(to, weight);
-        // Bytes are faster to compare than what they mean.
-        if !(alike && from.owned == to.owned) {
-            impact.count(from, to, weight, server);
+        if alike && from == to {
+            return;
         }
+        if alike {
+            after.take(from, weight);
+        }
+        after.add(to, weight);
+        impact.count(from, to, weight, server);
     };
     zip(flatten_prefixes(v4(a)), flatten_prefixes(v4(b))).for_each(|(at, from, to)| count(from, to, weight(at)));
     join(v6(a), v6(b), |from, to| count(from, to, 1));
@@ -148,7 +154,10 @@ pub fn of_patch(source: &Source, census: &Census, staged: &Staged<'_>) -> (Impac
         } else if !counted.is_some_and(|counted| counted.covers(prefix)) {
             // What longer ones say was counted with the shorter one around them.
             counted = Some(prefix);
-            let around = source.longest_around(prefix).map(|(_, entry)| (prefix, Said::of(source, entry)));
+            // Where the prefix is there before and after, nobody else gets any of it.
+            let stays = source.entry(prefix).is_some() && staged.entry(prefix).is_some();
+            let around = if stays { None } else { source.longest_around(prefix) };
+            let around = around.map(|(_, entry)| (prefix, Said::of(source, entry)));
             let before = source.entries_inside(prefix).map(|(_, entry)| (entry.prefix, Said::of(source, entry)));
             // A prefix that comes twice counts as it comes last.
             let before = flatten_prefixes(around.into_iter().chain(before));

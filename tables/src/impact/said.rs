@@ -7,7 +7,7 @@ use crate::source::{DatacenterId, Entry, Ownership, ServerId, Source, plan};
 const ALL: u32 = 1 << 16;
 
 /// What an entry says of each of its addresses, in the ids of one source.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Said<'a> {
     pub(crate) datacenter: Option<DatacenterId>,
     pub(crate) owned: Owned<'a>,

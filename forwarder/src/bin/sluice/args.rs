@@ -13,6 +13,7 @@ Examples:
   sluice table check table.json                what is wrong with a table, if anything
   sluice reload table.json                     forward by it; nothing is dropped meanwhile
   sluice patch change.json                     change some of it
+  sluice rollback                              back to what ran before the last reload
   sluice explain 198.51.100.1:4242             where such a packet goes, and why
   sluice explain [2001:db8::1]:53 --proto udp --table table.json --datacenter LHR
   sluice stats --watch                         counters and rates, each second
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     /// Change a part of the table that the daemon runs; returns when every worker forwards by it
     Patch(PatchArgs),
+    /// Publish a kept earlier generation again, with the patches that it had
+    Rollback(RollbackArgs),
+    /// The generations that the daemon keeps
+    Generations,
     /// What the daemon runs
     Status,
     /// The daemon's counters
@@ -78,10 +83,29 @@ pub(crate) struct ReloadArgs {
     /// The table
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Validate and build, but don't publish
+    /// Validate, build and tell what would move, but don't publish
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Take a table whose generation is not greater than the running one; the daemon logs it
+    /// Take a table whose generation is not greater than the running one, that a guard refuses, or that can't be kept;
+    /// the daemon logs it
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice generations
+  sluice rollback --dry-run                    what would move
+  sluice rollback 41")]
+pub(crate) struct RollbackArgs {
+    /// Its generation; without one, what was accepted before
+    #[arg(value_name = "GENERATION")]
+    pub(crate) generation: Option<u64>,
+    /// Tell what would move, but don't publish
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Go back even if a guard refuses it, or it can't be kept; the daemon logs it
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -95,9 +119,12 @@ pub(crate) struct PatchArgs {
     /// The patch; - reads it from standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Validate and build, but don't publish
+    /// Validate, build and tell what would move, but don't publish
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Apply it even if a guard refuses it, or it can't be kept; the daemon logs it
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

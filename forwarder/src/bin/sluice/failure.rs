@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tables::Faults;
 
 use crate::output::Output;
+use crate::preview;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -54,7 +55,10 @@ impl Failure {
     /// The daemon has refused.
     pub(crate) fn rpc(error: &RpcError) -> Self {
         let faults = error.data.as_ref().and_then(|data| data.get("faults")).and_then(Value::as_array);
-        let list = faults.into_iter().flatten().map(fault).collect();
+        let mut list: Vec<String> = faults.into_iter().flatten().map(fault).collect();
+        let preview = error.data.as_ref().and_then(|data| data.get("preview")).cloned();
+        let preview = preview.and_then(|preview| serde_json::from_value(preview).ok());
+        list.extend(preview.iter().flat_map(preview::lines));
         Self::Told { message: error.message.clone(), list, error: Some(json!(error)) }
     }
 

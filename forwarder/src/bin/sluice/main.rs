@@ -6,9 +6,11 @@ mod capture;
 mod client;
 mod explain;
 mod failure;
+mod kept;
 mod online;
 mod output;
 mod patch;
+mod preview;
 mod progress;
 mod replay;
 mod table;
@@ -48,6 +50,8 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
     match &cli.command {
         Command::Reload(args) => online::reload(client, args, output),
         Command::Patch(args) => patch::patch(client, args, output),
+        Command::Rollback(args) => kept::rollback(client, args, output),
+        Command::Generations => kept::generations(&mut client()?, output),
         Command::Status => online::status(&mut client()?, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
         Command::Explain(args) => explain::explain(client, args, output),

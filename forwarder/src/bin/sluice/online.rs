@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
+use forwarder::control::kept::KeptStatus;
 use forwarder::control::report::{
     self, DeviceStatus, LoadingStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::ReloadArgs;
 use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::output::{Output, Tone, columns, count, memory, span};
+use crate::preview;
 use crate::progress::{Far, Progress};
 
 /// Between two looks of `stats --watch`.
@@ -33,12 +35,20 @@ pub(crate) fn reload(
     let progress = Progress::start(format!("sluiced loads {path}"), looking_on(client.socket().to_owned()));
     let result = client.call("reload", &params);
     drop(progress);
-    let result = result?;
+    told(result?, output)
+}
+
+/// Tells what a reload or a rollback did.
+pub(crate) fn told(result: Value, output: &Output) -> Result<ExitCode, Failure> {
     if output.json() {
         output.document(&result)?;
-    } else {
-        output.text(describe(&client::read(result)?))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let done: ReloadReport = client::read(result)?;
+    if let Some(preview) = &done.preview {
+        output.text(preview::describe(preview, output))?;
+    }
+    output.text(describe(&done))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,7 +78,11 @@ pub(crate) fn absolute(file: &Path, what: &str) -> Result<String, Failure> {
 }
 
 fn describe(done: &ReloadReport) -> String {
-    let ReloadReport { generation, previous, parse_ms, build_ms, swap_us, .. } = done;
+    let ReloadReport { previous, parse_ms, build_ms, swap_us, .. } = done;
+    let generation = match done.revision {
+        0 => done.generation.to_string(),
+        revision => format!("{} with {}", done.generation, count(revision as usize, "patch")),
+    };
     let times = format!("read in {parse_ms:.1} ms, built in {build_ms:.1} ms");
     match (done.changed, done.dry_run) {
         (false, _) => format!("generation {generation} runs already, with the same content; nothing done"),
@@ -137,6 +151,8 @@ pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, F
             format!("{count}, at every worker in {p50} µs (p50), {p99} µs (p99), {max} µs at most"),
         ]);
     }
+    rows.extend(status.instead.iter().map(|why| ["start".to_owned(), output.tone(Tone::Bad, why)]));
+    rows.extend(status.kept.iter().map(|kept| ["kept".to_owned(), describe_kept(kept, output)]));
     let Status { version, pid, uptime_s, config, .. } = &status;
     rows.push(["daemon".to_owned(), format!("sluiced {version}, pid {pid}, up {}, by {config}", span(*uptime_s))]);
     output.text(columns(&rows.map_rows(), |_| false))?;
@@ -151,6 +167,14 @@ trait MapRows {
 impl MapRows for Vec<[String; 2]> {
     fn map_rows(self) -> Vec<Vec<String>> {
         self.into_iter().map(Vec::from).collect()
+    }
+}
+
+fn describe_kept(kept: &KeptStatus, output: &Output) -> String {
+    let well = format!("{} in {}", count(kept.generations, "generation"), kept.folder);
+    match &kept.problem {
+        None => well,
+        Some(problem) => format!("{}: {problem}", output.tone(Tone::Bad, "degraded")),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::online;
 use crate::output::{Output, count};
+use crate::preview;
 
 pub(crate) fn patch(
     client: impl FnOnce() -> Result<Client, Failure>,
@@ -31,12 +32,17 @@ pub(crate) fn patch(
     };
     if let Some(params) = params.as_object_mut() {
         params.insert("dry_run".to_owned(), args.dry_run.into());
+        params.insert("force".to_owned(), args.force.into());
     }
     let result = client()?.call("patch", &params)?;
     if output.json() {
         output.document(&result)?;
     } else {
-        output.text(describe(&client::read(result)?))?;
+        let done: PatchReport = client::read(result)?;
+        if let Some(preview) = &done.preview {
+            output.text(preview::describe(preview, output))?;
+        }
+        output.text(describe(&done))?;
     }
     Ok(ExitCode::SUCCESS)
 }

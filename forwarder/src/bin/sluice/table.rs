@@ -8,12 +8,17 @@ use std::process::ExitCode;
 
 use forwarder::io::counted::Counted;
 use serde_json::json;
+use tables::diff::Overview;
 use tables::{Fault, Faults, Source, diff, geofeed, holdings};
 
 use crate::args::TableCommand;
 use crate::failure::Failure;
 use crate::output::{Output, Tone, columns, count};
+use crate::preview;
 use crate::progress::Progress;
+
+/// Rows of a list for people.
+const ROWS: usize = 200;
 
 /// Large reads: a table may have hundreds of megabytes.
 const BUFFER: usize = 1 << 20;
@@ -136,17 +141,24 @@ fn describe(diff: &diff::Diff<'_>, output: &Output) -> String {
         rows.push(row("previous", change.prefix.to_string(), change.ports.to_string(), change.from, change.to));
     }
     let mut lines = Vec::new();
+    let more = rows.len().saturating_sub(ROWS);
+    rows.truncate(ROWS);
     if !rows.is_empty() {
         lines.push(columns(&rows, |_| false));
     }
-    lines.extend(diff.entering.iter().map(|prefix| format!("enters the table: {prefix}")));
-    lines.extend(diff.leaving.iter().map(|prefix| format!("leaves the table: {prefix}")));
+    lines.extend((more > 0).then(|| format!("… and {more} more; --json has all of them")));
+    for (what, prefixes) in [("enters the table", &diff.entering), ("leaves the table", &diff.leaving)] {
+        lines.extend(prefixes.iter().take(ROWS).map(|prefix| format!("{what}: {prefix}")));
+        let more = prefixes.len().saturating_sub(ROWS);
+        lines.extend((more > 0).then(|| format!("{what}: … and {more} more")));
+    }
     lines.extend(diff.targets.iter().map(|target| {
         let diff::TargetChange { kind, name, what, from, to } = target;
         format!("{kind} {name}: {what} {} → {}", who_or(from, "none"), who_or(to, "none"))
     }));
-    let diff::Summary { addresses, ports, .. } = diff.summary;
-    lines.push(output.tone(Tone::Strong, format!("{ports} ports on {addresses} addresses change hands")));
+    // What was listed already is not summed up.
+    let sums = Overview { summary: diff.summary, moves: diff.moves.clone(), ..Overview::default() };
+    lines.push(preview::describe(&sums.into(), output));
     lines.join("\n")
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use tables::table::Viewpoint;
 
 pub use self::problem::{ConfigError, Problem};
+use crate::control::guards::Guards;
 use crate::control::log::Log;
 use crate::settings::{self, Dscp, FragmentLimits, Icmp, Settings, Underlay};
 use crate::wire::MacAddr;
@@ -61,6 +62,10 @@ pub struct Config {
     pub fragments: FragmentLimits,
     /// The control socket.
     pub control: Control,
+    /// How much one change may do.
+    pub guards: Guards,
+    /// What is kept for a restart.
+    pub state: State,
     /// Where Prometheus may ask.
     pub metrics: Option<SocketAddr>,
     /// The log.
@@ -119,6 +124,15 @@ pub struct Control {
     pub look_uids: Option<Vec<u32>>,
     /// Groups whose members (by effective group) may look.
     pub look_gids: Option<Vec<u32>>,
+}
+
+/// The table `state` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Where it is kept.
+    pub folder: PathBuf,
+    /// How many generations; 0 keeps nothing.
+    pub generations: usize,
 }
 
 impl Config {

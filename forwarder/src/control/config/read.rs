@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::section::{Findings, Kind, Section};
-use super::{Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Problem, Purpose, Workers, values};
+use super::{
+    Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Problem, Purpose, State, Workers, values,
+};
+use crate::control::guards::Guards;
 use crate::control::log::{Destination, Format, Log};
 use crate::settings::{Dscp, Echo, FragmentLimits, Icmp, Underlay};
 
@@ -19,6 +22,7 @@ const DEFAULT_MTU: u16 = 1500;
 const MIN_MTU: i64 = 68;
 const DEFAULT_BURST: usize = 64;
 const MAX_BURST: i64 = 256;
+const DEFAULT_GENERATIONS: usize = 8;
 const DEFAULT_ICMP_RATE: u32 = 1000;
 /// About 2 GB a worker.
 const MAX_FRAGMENT_CONTEXTS: i64 = 1 << 24;
@@ -70,6 +74,8 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     let icmp = icmp(top.section("icmp"));
     let fragments = fragments(top.section("fragments"));
     let control = control(top.section("control"), directory);
+    let guards = guards(top.section("guards"));
+    let state = state(top.section("state"), file);
     let mut metrics = top.section("metrics");
     let listen = metrics.parse("listen", "ADDRESS:PORT", values::listen);
     metrics.finish();
@@ -88,6 +94,8 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
         icmp,
         fragments,
         control,
+        guards,
+        state,
         metrics: listen,
         log,
     })
@@ -253,4 +261,28 @@ fn log(mut section: Section<'_>) -> Log {
     });
     section.finish();
     Log { to: to.unwrap_or_default(), format: format.unwrap_or_default() }
+}
+
+fn guards(mut section: Section<'_>) -> Guards {
+    let usual = Guards::default();
+    let guards = Guards {
+        min_addresses: section.integer("min_addresses", 0..=i64::MAX).unwrap_or(usual.min_addresses),
+        max_removed_percent: section.integer("max_removed_percent", 0..=100).unwrap_or(usual.max_removed_percent),
+        max_moved_percent: section.integer("max_moved_percent", 0..=100).unwrap_or(usual.max_moved_percent),
+        allow_empty_datacenter: section.boolean("allow_empty_datacenter").unwrap_or(usual.allow_empty_datacenter),
+    };
+    section.finish();
+    guards
+}
+
+/// The folder is beside the configuration unless that says otherwise, and of its name: two forwarders may share a folder
+/// of configurations.
+fn state(mut section: Section<'_>, file: &Path) -> State {
+    let folder = section.text("folder").map(|path| file.parent().unwrap_or(Path::new("")).join(path));
+    let state = State {
+        folder: folder.unwrap_or_else(|| file.with_extension("state")),
+        generations: section.integer("generations", 0..=1000).unwrap_or(DEFAULT_GENERATIONS),
+    };
+    section.finish();
+    state
 }

@@ -52,6 +52,17 @@ change_uids = [1000]
 change_gids = [27]
 look_uids = []
 look_gids = [30]
+
+[guards]
+min_addresses = 10
+max_removed_percent = 1
+max_moved_percent = 2
+allow_empty_datacenter = true
+
+[state]
+folder = "kept"
+generations = 3
+
 [metrics]
 listen = "127.0.0.1:9465"
 [log]
@@ -124,6 +135,13 @@ fn every_key_is_read() {
             look_uids: Some(vec![]),
             look_gids: Some(vec![30]),
         },
+        guards: Guards {
+            min_addresses: 10,
+            max_removed_percent: 1,
+            max_moved_percent: 2,
+            allow_empty_datacenter: true,
+        },
+        state: State { folder: PathBuf::from("/etc/sluice/kept"), generations: 3 },
         metrics: Some("127.0.0.1:9465".parse().unwrap()),
         log: Log { to: Destination::Stderr, format: Format::Json },
     };
@@ -142,6 +160,8 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.icmp, Icmp { echo: Echo::Answer, rate: 1000, source4: None, source6: None });
     assert_eq!(config.fragments, FragmentLimits { contexts: 65_536, packets: 4_096, bytes: 8 << 20 });
     assert_eq!(config.control.socket, Path::new(DEFAULT_SOCKET));
+    assert_eq!(config.guards, Guards::default());
+    assert_eq!(config.state, State { folder: PathBuf::from("/etc/sluice/sluice.state"), generations: 8 });
     assert_eq!(config.metrics, None);
 }
 

@@ -5,20 +5,25 @@
 //! numbers come from [`Generations::running`], lookups from a reader of control's own, which every publication moves on
 //! at once so that it never holds a table back. A look that wants the document waits for a patch that is being made.
 
+mod keep;
 mod number;
 mod patch;
 mod reload;
+mod rollback;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use tables::generation::Epoch;
+use tables::impact::Census;
 use tables::table::{Compiler, Reclaim, Viewpoint};
 use tables::{Fault, Faults, Publisher, Reader, Source};
 
 pub use self::patch::{PatchError, Patched};
 pub use self::reload::{Options, ReloadError, Reloaded};
-use crate::control::load::Loading;
+use super::guards::Guards;
+use super::kept::Kept;
+use super::load::Loading;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 
@@ -82,6 +87,8 @@ pub struct Generations {
     viewpoint: Viewpoint,
     settings: Arc<Settings>,
     workers: usize,
+    guards: Guards,
+    kept: Option<Arc<Kept>>,
     line: Mutex<Line>,
     // Taken in this order, and after the line.
     /// What the running table was made of. Changed by the holder of the line alone.
@@ -97,6 +104,8 @@ struct Line {
     compiler: Compiler,
     /// What patches have left behind that some worker may still read.
     left_behind: Vec<Reclaim>,
+    /// Of the source.
+    census: Census,
     /// Digest of the source, if somebody has asked for it.
     digest: Option<u128>,
     /// A patch has begun to change the source and has not come to an end.
@@ -115,11 +124,14 @@ impl Generations {
         let running = describe(&source, &state, SystemTime::now());
         let (publisher, mut readers) = Publisher::new(Box::new(state), workers + 1);
         let Some(view) = readers.pop() else { unreachable!("a publisher has the readers it was asked for") };
+        let census = Census::of(&source);
         let generations = Self {
             viewpoint,
             settings,
             workers,
-            line: Mutex::new(Line { publisher, compiler, left_behind: Vec::new(), digest: None, torn: false }),
+            guards: Guards::default(),
+            kept: None,
+            line: Mutex::new(Line { publisher, compiler, left_behind: Vec::new(), census, digest: None, torn: false }),
             source: RwLock::new(source),
             running: Mutex::new(running),
             loading: Loading::default(),
@@ -131,6 +143,11 @@ impl Generations {
     /// How much of the table has been read that is being loaded, in bytes, and how much there is.
     pub fn loading(&self) -> Option<(u64, u64)> {
         self.loading.so_far()
+    }
+
+    /// Lets other guards than the usual ones judge changes, and keeps what is accepted.
+    pub fn with(self, guards: Guards, kept: Option<Arc<Kept>>) -> Self {
+        Self { guards, kept, ..self }
     }
 
     /// What runs now.
@@ -197,6 +214,6 @@ fn describe(source: &Source, state: &ForwardingState, since: SystemTime) -> Runn
 
 /// Locks; a panic of another holder leaves nothing half done behind, since all of them only replace whole values, or say
 /// beforehand that they do not ([`Line::torn`]).
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -38,8 +38,17 @@ pub(super) const PATCH: Method = Method {
         Param::new("remove", "an object"),
         Param::new("ports", "an array"),
         DRY_RUN,
+        FORCE,
     ],
     run: patch,
+};
+
+pub(super) const ROLLBACK: Method = Method {
+    name: "rollback",
+    right: Right::Change,
+    is_audited: true,
+    params: &[Param::new("generation", "a number from 0 to 9223372036854775807"), DRY_RUN, FORCE],
+    run: rollback,
 };
 
 /// The parameters that are the members of a patch.
@@ -48,7 +57,7 @@ const MEMBERS: [&str; 4] = ["base", "set", "remove", "ports"];
 fn reload(call: &Call<'_>) -> Result<Value, RpcError> {
     let params = &call.params;
     let path = path(params)?;
-    let options = Options { dry_run: params.flag("dry_run")?, force: params.flag("force")? };
+    let options = options(params)?;
     let document = match (&path, params.text("table")) {
         (Some(path), None) => Document::File(path),
         (None, Some(table)) if table.get().len() > DOCUMENT_MAX => {
@@ -59,6 +68,16 @@ fn reload(call: &Call<'_>) -> Result<Value, RpcError> {
         _ => return Err(RpcError::invalid_params("give either path or table")),
     };
     reloaded(call.forwarder.reload(call.peer, document, options), options.dry_run)
+}
+
+fn rollback(call: &Call<'_>) -> Result<Value, RpcError> {
+    let options = options(&call.params)?;
+    let generation = call.params.get("generation")?;
+    reloaded(call.forwarder.rollback(call.peer, generation, options), options.dry_run)
+}
+
+fn options(params: &Named<'_>) -> Result<Options, RpcError> {
+    Ok(Options { dry_run: params.flag("dry_run")?, force: params.flag("force")? })
 }
 
 /// What SIGHUP does. The log has the outcome.
@@ -74,6 +93,8 @@ fn reloaded(result: Result<Reloaded, ReloadError>, dry_run: bool) -> Result<Valu
     };
     let code = match error {
         ReloadError::Refused { .. } => rpc::REFUSED,
+        ReloadError::Guarded { .. } => rpc::GUARDED,
+        ReloadError::NotKept { .. } => rpc::NOT_KEPT,
         ReloadError::Late { .. } => rpc::LATE,
     };
     Err(RpcError::with_data(code, error.to_string(), report::reload_error(&error)))
@@ -82,7 +103,7 @@ fn reloaded(result: Result<Reloaded, ReloadError>, dry_run: bool) -> Result<Valu
 fn patch(call: &Call<'_>) -> Result<Value, RpcError> {
     let params = &call.params;
     let path = path(params)?;
-    let dry_run = params.flag("dry_run")?;
+    let options = options(params)?;
     let document = match &path {
         Some(_) if MEMBERS.iter().any(|member| params.text(member).is_some()) => {
             return Err(RpcError::invalid_params("give either path or the members of a patch"));
@@ -96,12 +117,14 @@ fn patch(call: &Call<'_>) -> Result<Value, RpcError> {
         let message = format!("the patch has more than {DOCUMENT_MAX} bytes; make several of it, or reload the table");
         return Err(RpcError::invalid_params(message));
     }
-    match call.forwarder.patch(call.peer, document, dry_run) {
-        Ok(patched) => to_json(PatchReport::new(&patched, dry_run)),
+    match call.forwarder.patch(call.peer, document, options) {
+        Ok(patched) => to_json(PatchReport::new(&patched, options.dry_run)),
         Err(error) => {
             let code = match error {
                 PatchError::Refused { .. } => rpc::REFUSED,
                 PatchError::WrongBase { .. } => rpc::WRONG_BASE,
+                PatchError::Guarded { .. } => rpc::GUARDED,
+                PatchError::NotKept { .. } => rpc::NOT_KEPT,
                 PatchError::Late { .. } => rpc::LATE,
             };
             Err(RpcError::with_data(code, error.to_string(), report::patch_error(&error)))

@@ -52,6 +52,14 @@ pub const METHODS: &[Method] = &[
     capture::CAPTURE,
     capture::CAPTURE_READ,
     capture::CAPTURE_STOP,
+    change::ROLLBACK,
+    Method {
+        name: "generations",
+        right: Right::Look,
+        is_audited: false,
+        params: &[],
+        run: |call| to_json(call.forwarder.kept_generations()),
+    },
 ];
 
 /// One call of a method.

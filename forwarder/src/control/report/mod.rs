@@ -3,12 +3,15 @@
 //! seconds since 1970.
 
 mod changes;
+mod preview;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{PatchReport, ReloadReport, patch_error, reload_error};
+pub use self::preview::{MoveRow, Preview, TargetRow};
+use crate::control::kept::{KeptGeneration, KeptStatus};
 use crate::counters::{Counters, CountersReport};
 
 /// What runs: `status`.
@@ -44,6 +47,21 @@ pub struct Status {
     pub patches: PatchesStatus,
     /// How long swaps took, in microseconds.
     pub swap_us: SwapTimes,
+    /// The state folder; none if nothing is kept.
+    #[serde(default)]
+    pub kept: Option<KeptStatus>,
+    /// Why what ran before goes on since the start, and not the configured table; none once it was reloaded.
+    #[serde(default)]
+    pub instead: Option<String>,
+}
+
+/// What can be rolled back to: `generations`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptGenerations {
+    /// The state folder; none if nothing is kept.
+    pub kept: Option<KeptStatus>,
+    /// The newest first.
+    pub generations: Vec<KeptGeneration>,
 }
 
 /// Times from a publication until every worker was seen on it, since the daemon started: all 0 before the first.

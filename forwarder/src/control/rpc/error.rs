@@ -8,6 +8,8 @@ use serde_json::Value;
 pub const REFUSED: i32 = -32000;
 /// The patch is for something else than what runs; `data` is what runs.
 pub const WRONG_BASE: i32 = -32001;
+/// A guard objects to the change; `data` has its figures.
+pub const GUARDED: i32 = -32002;
 /// The peer has no right to the method.
 pub const FORBIDDEN: i32 = -32003;
 /// The change is published, but some workers have not been seen on it; `data` names them.
@@ -16,6 +18,8 @@ pub const LATE: i32 = -32004;
 pub const BUSY: i32 = -32005;
 /// Somebody captures already.
 pub const CAPTURING: i32 = -32006;
+/// The state folder can't take the change; `data` says whether it is published all the same.
+pub const NOT_KEPT: i32 = -32007;
 
 const PARSE: i32 = -32700;
 /// JSON, but no request, or one that is too long.

@@ -15,7 +15,9 @@ use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-pub use self::error::{BUSY, CAPTURING, FORBIDDEN, INVALID_REQUEST, LATE, REFUSED, RpcError, WRONG_BASE};
+pub use self::error::{
+    BUSY, CAPTURING, FORBIDDEN, GUARDED, INVALID_REQUEST, LATE, NOT_KEPT, REFUSED, RpcError, WRONG_BASE,
+};
 use self::request::{Batch, Request, reason};
 
 /// Most requests in one batch.

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Back to a kept generation, with the patches that it had.
+
+use std::time::Instant;
+
+use tables::{Fault, Faults};
+
+use super::reload::{Reload, reloaded};
+use super::{Generations, Loaded, Options, ReloadError, Reloaded, lock};
+use crate::control::kept::{Accepted, How, Restored};
+
+impl Generations {
+    /// Publishes a kept generation again: the newest of that number besides what runs, or the one before.
+    pub fn rollback(&self, generation: Option<u64>, by: String, options: Options) -> Result<Reloaded, ReloadError> {
+        let mut line = lock(&self.line);
+        let running = self.running();
+        let refused =
+            |faults| ReloadError::Refused { document: "the rollback".to_owned(), faults, running: running.generation };
+        let start = Instant::now();
+        let restored = self.restore(generation).map_err(refused)?;
+        let mut reloaded = reloaded(&running);
+        reloaded.parse = start.elapsed();
+
+        let start = Instant::now();
+        let Restored { source, generation, revision, original, .. } = restored;
+        let mut loaded = Loaded::new(source, generation, &self.viewpoint, &self.settings).map_err(refused)?;
+        loaded.state.revision = revision;
+        reloaded.build = start.elapsed();
+        (reloaded.generation, reloaded.revision) = (generation, revision);
+        let (from, how) = (format!("the kept generation {generation}"), How::RolledBack(original));
+        let accepted = Accepted { generation, revision, by, from, how };
+        self.take(&mut line, Reload { document: "the rollback".to_owned(), loaded, accepted, reloaded, options })
+    }
+
+    fn restore(&self, generation: Option<u64>) -> Result<Restored, Faults> {
+        let fault = |message| Faults(vec![Fault { path: "generation".to_owned(), message }]);
+        let Some(kept) = &self.kept else {
+            return Err(fault("no generation is kept; set state.generations in the configuration".to_owned()));
+        };
+        let number = kept.before(generation).ok_or_else(|| {
+            let none = match generation {
+                Some(generation) => format!("no other generation {generation} is kept"),
+                None => "no earlier generation is kept".to_owned(),
+            };
+            fault(format!("{none}; sluice generations lists what is"))
+        })?;
+        kept.read(number).map_err(fault)
+    }
+}
