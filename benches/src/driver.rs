@@ -11,7 +11,7 @@ use forwarder::counters::{self, Counters};
 use forwarder::io::PacketIo;
 use forwarder::settings::Settings;
 use forwarder::state::ForwardingState;
-use forwarder::worker::{Shared, Worker, handoff};
+use forwarder::worker::{Shared, Worker, handoff, meter};
 use tables::Reader;
 
 /// As many polls as a worker makes between two looks at its stop flag.
@@ -68,7 +68,7 @@ pub fn run<Io: PacketIo + Send, T>(
     control: impl FnOnce() -> T,
 ) -> Outcome<T> {
     let count = queues.len();
-    let shared: Vec<Arc<Shared>> = (0..count).map(|_| Arc::default()).collect();
+    let shared: Vec<Arc<Shared>> = (0..count).map(|_| Arc::new(Shared::new(plan.settings.devices.len()))).collect();
     if let Some(first) = plan.cores.first().filter(|_| plan.cores.len() > count) {
         core_affinity::set_for_current(*first);
     }
@@ -79,8 +79,10 @@ pub fn run<Io: PacketIo + Send, T>(
             let (settings, shared, core) = (Arc::clone(plan.settings), Arc::clone(shared), *core);
             scope.spawn(move || {
                 core_affinity::set_for_current(core);
-                let mut worker = Worker::new(io, settings, plan.burst, reader, Arc::clone(&shared), handoff);
-                drive(&mut worker, &shared, plan)
+                // Measured as in the daemon, whoever asks for it or not.
+                let (meter, _gauge) = meter::meter();
+                let worker = Worker::new(io, settings, plan.burst, reader, Arc::clone(&shared), handoff);
+                drive(&mut worker.measured(meter), &shared, plan)
             })
         };
         let threads: Vec<_> = parts.map(start).collect();

@@ -12,6 +12,9 @@ pub const OWN4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 /// Its IPv6 address, in no egress network.
 pub const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xfffe, 0, 0, 0, 0, 1);
 
+/// As many as a benchmark runs on any machine of ours.
+const MOST_WORKERS: usize = 64;
+
 /// From where the tables are seen.
 pub fn viewpoint() -> Viewpoint {
     Viewpoint { datacenter: "LHR".into(), ipv4: Some(OWN4), ipv6: Some(OWN6) }
@@ -35,6 +38,7 @@ pub fn settings(mac: MacAddr) -> Settings {
         icmp: Icmp { echo: Echo::Answer, rate: 1000, source4: None, source6: None },
         devices: vec![device],
         fragments: FragmentLimits::default(),
+        workers: MOST_WORKERS,
         unknown_next_hop: None,
     }
 }

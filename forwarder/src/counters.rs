@@ -5,12 +5,14 @@
 mod drop_reason;
 mod report;
 mod seqlock;
+mod tally;
 
 use crossbeam_utils::CachePadded;
 
 pub use drop_reason::DropReason;
 pub use report::CountersReport;
 use seqlock::Seqlock;
+pub use tally::{DestinationTallies, Tally, Traffic, WorkerTallies};
 
 const REASONS: usize = DropReason::ALL.len();
 /// The numbers of [`Counters`]: ten, and one for each drop reason.

@@ -21,6 +21,8 @@ pub struct Settings {
     pub devices: Vec<Device>,
     /// How much is remembered of fragments.
     pub fragments: FragmentLimits,
+    /// Workers that count by themselves what goes to each destination.
+    pub workers: usize,
     /// Where frames go from a device whose next hop is not known: nowhere, or in a replay to the zero MAC.
     pub unknown_next_hop: Option<MacAddr>,
 }

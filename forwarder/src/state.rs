@@ -8,6 +8,7 @@ use tables::source::Source;
 use tables::table::{Compiler, Remote, RemoteId, Target, TargetId, Viewpoint};
 use tables::{Fault, Faults, Table};
 
+use crate::counters::DestinationTallies;
 use crate::settings::{Settings, Underlay};
 use crate::wire::gue;
 use crate::wire::outer::{Endpoints, OuterHeaders, PrivateData};
@@ -33,6 +34,8 @@ pub struct ForwardingState {
     servers: Arc<[OuterHeaders]>,
     /// Toward each usable forwarder of each data centre, by `RemoteId`.
     datacenters: Arc<[Box<[OuterHeaders]>]>,
+    /// What was sent to each target, by this and the states before it whose ids mean the same.
+    tallies: Arc<DestinationTallies>,
 }
 
 impl ForwardingState {
@@ -52,7 +55,8 @@ impl ForwardingState {
         let maker = HeaderMaker::new(settings, generation);
         let servers = maker.servers(table.targets().iter()).collect::<Result<_, _>>().map_err(only)?;
         let datacenters = maker.datacenters(table.remotes()).map_err(only)?;
-        Ok((compiler, Self { generation, revision: 0, table, servers, datacenters }))
+        let tallies = tallies(&table, settings);
+        Ok((compiler, Self { generation, revision: 0, table, servers, datacenters, tallies }))
     }
 
     /// The state after one more patch, which led to `table`. Headers are made for what this state has none for.
@@ -68,12 +72,23 @@ impl ForwardingState {
             known.chain(maker.servers(new.iter().skip(old.len()))).collect::<Result<_, _>>().map_err(only)?
         };
         // The old table lives, so an address that is the same is that of the same list.
-        let datacenters = if std::ptr::eq(table.remotes(), self.table.remotes()) {
+        let same_remotes = std::ptr::eq(table.remotes(), self.table.remotes());
+        let datacenters = if same_remotes {
             Arc::clone(&self.datacenters)
         } else {
             maker.datacenters(table.remotes()).map_err(only)?
         };
-        Ok(Self { generation: self.generation, revision: self.revision + 1, table, servers, datacenters })
+        let tallies = if same_remotes && new.continues(old) && new.len() <= self.tallies.servers() {
+            Arc::clone(&self.tallies)
+        } else {
+            tallies(&table, settings)
+        };
+        Ok(Self { generation: self.generation, revision: self.revision + 1, table, servers, datacenters, tallies })
+    }
+
+    /// What was sent to each target: the same as long as ids mean the same, anew otherwise.
+    pub fn tallies(&self) -> &Arc<DestinationTallies> {
+        &self.tallies
     }
 
     /// The headers toward a destination; of a data centre's forwarders toward that one which the flow hash `flow` chooses.
@@ -91,6 +106,12 @@ impl ForwardingState {
         let choice = ((flow >> 32) * forwarders.len() as u64) >> 32;
         forwarders.get(choice as usize)
     }
+}
+
+/// Room for more servers, so that not every patch that adds one starts anew.
+fn tallies(table: &Table, settings: &Settings) -> Arc<DestinationTallies> {
+    let servers = (table.targets().len() + 1).next_power_of_two();
+    Arc::new(DestinationTallies::new(settings.workers, servers, table.remotes().len()))
 }
 
 /// Makes outer headers for one generation.

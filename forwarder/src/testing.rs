@@ -68,6 +68,7 @@ pub(crate) fn settings() -> Settings {
         icmp: Icmp { echo: Echo::Answer, rate: 1_000, source4: None, source6: None },
         devices: vec![device("wan0", Some(MacAddr([2, 0, 0, 0, 0, 2])), true), device("wan1", None, false)],
         fragments: FragmentLimits { contexts: 64, packets: 16, bytes: 16_384 },
+        workers: 1,
         unknown_next_hop: None,
     }
 }

@@ -2,24 +2,26 @@
 //! The poll-mode loop: receive a burst, process it, transmit it, count it.
 
 pub mod handoff;
+pub mod meter;
 #[cfg(test)]
 mod tests;
 
 use std::hint;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use tables::Reader;
 
 use crate::capture::tap::Tap;
 use crate::capture::{Moment, Nobody, TapSlot, Witness};
-use crate::counters::{CounterCell, Counters, DropReason};
-use crate::io::{DeviceIndex, PacketBuf, PacketIo, Received};
+use crate::counters::{CounterCell, Counters, DropReason, Tally};
+use crate::io::{DeviceIndex, Nanos, PacketBuf, PacketIo, Received};
 use crate::pipeline::{Arrival, Output, Pipeline};
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 use handoff::Handoff;
+use meter::Meter;
 
 /// Rounds between two looks at what seldom changes: often enough for a stop to seem immediate, and seldom enough to
 /// cost nothing.
@@ -30,10 +32,39 @@ const ROUNDS_BETWEEN_HOUSEKEEPING: usize = 256;
 pub struct Shared {
     /// The worker's counters.
     pub counters: CounterCell,
+    /// What it received and transmitted by each device.
+    pub devices: Box<[DeviceTally]>,
+    /// What it remembers of fragments, as of its last housekeeping.
+    pub fragments: FragmentGauges,
     /// Set to end [`Worker::run`].
     pub stop: AtomicBool,
     /// Where a tap is left for it.
     pub tap: TapSlot,
+}
+
+/// A worker's queues of one device.
+#[derive(Debug, Default)]
+pub struct DeviceTally {
+    /// Received.
+    pub rx: Tally,
+    /// Taken by the device.
+    pub tx: Tally,
+}
+
+/// How full a worker's memory of fragments is.
+#[derive(Debug, Default)]
+pub struct FragmentGauges {
+    /// Datagrams that are remembered, or waited for.
+    pub datagrams: AtomicU64,
+    /// Bytes of packets that wait.
+    pub bytes: AtomicU64,
+}
+
+impl Shared {
+    /// For a worker that polls so many devices.
+    pub fn new(devices: usize) -> Self {
+        Self { devices: (0..devices).map(|_| DeviceTally::default()).collect(), ..Self::default() }
+    }
 }
 
 /// One worker: it owns its queues, its pipeline and its counters.
@@ -49,6 +80,8 @@ struct Path<Io: PacketIo> {
     io: Io,
     pipeline: Pipeline<Io::Buf>,
     handoff: Handoff<Io::Buf>,
+    /// Unless nobody asks.
+    meter: Option<Meter>,
     burst: usize,
     counters: Counters,
     frames: Vec<Io::Buf>,
@@ -72,6 +105,7 @@ impl<Io: PacketIo> Worker<Io> {
         let path = Path {
             io,
             burst,
+            meter: None,
             counters: Counters::default(),
             frames: Vec::with_capacity(burst),
             output: Output::new(&settings, burst),
@@ -80,6 +114,13 @@ impl<Io: PacketIo> Worker<Io> {
             tap: None,
         };
         Self { reader, shared, devices, path }
+    }
+
+    /// The same, measured.
+    #[must_use]
+    pub fn measured(mut self, meter: Meter) -> Self {
+        self.path.meter = Some(meter);
+        self
     }
 
     /// Polls until [`Shared::stop`] is set, then finishes. The workers of a group are stopped together.
@@ -99,9 +140,10 @@ impl<Io: PacketIo> Worker<Io> {
     /// One round over all devices and all other workers; the number of frames received. Takes the newest state first, also
     /// when idle, so that an idle worker holds no old one back. Every packet of the round is decided by that state.
     pub fn poll(&mut self) -> usize {
-        let state = self.reader.current();
-        let received: usize = self.devices.iter().map(|&device| self.path.burst(state, device)).sum();
-        let taken: usize = (0..self.path.handoff.others()).map(|other| self.path.take_over(state, other)).sum();
+        let (state, tallies) = (self.reader.current(), &self.shared.devices);
+        let received: usize = self.devices.iter().map(|&device| self.path.burst(state, device, tallies)).sum();
+        let others = 0..self.path.handoff.others();
+        let taken: usize = others.map(|other| self.path.take_over(state, other, tallies)).sum();
         if received + taken > 0 {
             self.path.hand_over(&self.shared.counters);
         }
@@ -111,7 +153,13 @@ impl<Io: PacketIo> Worker<Io> {
     /// What time brings without any frame: fragments have waited long enough, and captures begin and end.
     pub fn tick(&mut self) {
         self.path.tend_tap(&self.shared.tap);
-        let Path { io, pipeline, output, counters, tap, .. } = &mut self.path;
+        let Path { io, pipeline, meter, output, counters, tap, .. } = &mut self.path;
+        if let Some(meter) = meter {
+            meter.hand_over();
+        }
+        let (datagrams, bytes) = pipeline.remembered();
+        self.shared.fragments.datagrams.store(datagrams as u64, Ordering::Relaxed);
+        self.shared.fragments.bytes.store(bytes, Ordering::Relaxed);
         if pipeline.tick(io.now(), output, counters) {
             if let Some(tap) = tap {
                 tap.came::<Io::Buf>(Moment::new(DeviceIndex(0), io.now(), self.reader.current()), &[]);
@@ -155,41 +203,60 @@ impl<Io: PacketIo> Worker<Io> {
 
 impl<Io: PacketIo> Path<Io> {
     /// Takes one burst from `device` all the way; the number of frames received.
-    fn burst(&mut self, state: &ForwardingState, device: DeviceIndex) -> usize {
-        let Self { io, counters, frames, .. } = self;
+    fn burst(&mut self, state: &ForwardingState, device: DeviceIndex, tallies: &[DeviceTally]) -> usize {
+        let Self { io, meter, counters, frames, .. } = self;
         let Received { segmented } = io.receive(device, frames, self.burst);
         let received = frames.len() + segmented;
         if received == 0 {
+            if let Some(meter) = meter {
+                meter.idle();
+            }
             return 0;
         }
+        let bytes = bytes(frames);
         counters.rx += received as u64;
-        counters.rx_bytes += bytes(frames);
+        counters.rx_bytes += bytes;
         counters.drop(DropReason::Segmented, segmented as u64);
-        self.process(state, device);
+        if let Some(tally) = tally(tallies, device) {
+            tally.rx.add(received as u64, bytes);
+        }
+        let Nanos(start) = self.process(state, device, tallies);
+        if let Some(meter) = &mut self.meter {
+            let Nanos(end) = self.io.now();
+            meter.burst(received, end.saturating_sub(start));
+        }
         received
     }
 
     /// Takes one burst all the way that another worker has handed over; the number of frames.
-    fn take_over(&mut self, state: &ForwardingState, other: usize) -> usize {
+    fn take_over(&mut self, state: &ForwardingState, other: usize, tallies: &[DeviceTally]) -> usize {
         let taken = self.handoff.take(other, &mut self.frames, self.burst, &mut self.counters);
         let Some(device) = taken else { return 0 };
         let received = self.frames.len();
-        self.process(state, device);
+        self.process(state, device, tallies);
         received
     }
 
-    /// Decides the frames of one burst that `device` received, and sends them where they go; before whoever wants to see it.
-    fn process(&mut self, state: &ForwardingState, device: DeviceIndex) {
+    /// Decides the frames of one burst that `device` received, and sends them where they go, before whoever wants to see it; when
+    /// it began.
+    fn process(&mut self, state: &ForwardingState, device: DeviceIndex, tallies: &[DeviceTally]) -> Nanos {
         match self.tap.take() {
-            None => self.forward(state, device, &mut Nobody),
+            None => self.forward(state, device, tallies, &mut Nobody),
             Some(mut tap) => {
-                self.forward(state, device, &mut *tap);
+                let began = self.forward(state, device, tallies, &mut *tap);
                 self.tap = Some(tap);
+                began
             }
         }
     }
 
-    fn forward(&mut self, state: &ForwardingState, device: DeviceIndex, witness: &mut impl Witness) {
+    fn forward(
+        &mut self,
+        state: &ForwardingState,
+        device: DeviceIndex,
+        tallies: &[DeviceTally],
+        witness: &mut impl Witness,
+    ) -> Nanos {
         let Self { io, pipeline, counters, frames, output, .. } = self;
         let arrival = Arrival { device, now: io.now() };
         witness.came(Moment::new(device, arrival.now, state), frames);
@@ -198,7 +265,7 @@ impl<Io: PacketIo> Path<Io> {
 
         for (index, frames) in (0..=u8::MAX).zip(&mut output.transmit) {
             if !frames.is_empty() {
-                transmit(io, DeviceIndex(index), frames, counters, witness);
+                transmit(io, DeviceIndex(index), frames, counters, tallies, witness);
             }
         }
         if !output.kernel.is_empty() {
@@ -209,6 +276,7 @@ impl<Io: PacketIo> Path<Io> {
         witness.end();
         output.reasons.clear();
         io.free(&mut output.dropped);
+        arrival.now
     }
 
     /// Takes up the tap that control has left, and gives up the one that is not wanted any more.
@@ -248,14 +316,19 @@ fn transmit<Io: PacketIo>(
     device: DeviceIndex,
     frames: &mut Vec<Io::Buf>,
     counters: &mut Counters,
+    tallies: &[DeviceTally],
     witness: &mut impl Witness,
 ) {
     let (offered, offered_bytes) = (frames.len(), bytes(frames));
     witness.leave(device, frames);
     io.transmit(device, frames);
     witness.untaken(Some(device), DropReason::TxFull, frames);
-    counters.tx += (offered - frames.len()) as u64;
-    counters.tx_bytes += offered_bytes - bytes(frames);
+    let (taken, taken_bytes) = ((offered - frames.len()) as u64, offered_bytes - bytes(frames));
+    counters.tx += taken;
+    counters.tx_bytes += taken_bytes;
+    if let Some(tally) = tally(tallies, device) {
+        tally.tx.add(taken, taken_bytes);
+    }
     counters.drop(DropReason::TxFull, frames.len() as u64);
     io.free(frames);
 }
@@ -275,6 +348,10 @@ fn hand_to_kernel<Io: PacketIo>(
     counters.exception += (offered - frames.len()) as u64;
     counters.drop(DropReason::NoKernelPath, frames.len() as u64);
     io.free(frames);
+}
+
+fn tally(tallies: &[DeviceTally], device: DeviceIndex) -> Option<&DeviceTally> {
+    tallies.get(usize::from(device.0))
 }
 
 fn bytes<B: PacketBuf>(frames: &[B]) -> u64 {

@@ -10,6 +10,7 @@ use super::work::Work;
 use super::{Sender, encap, options};
 use crate::counters::DropReason;
 use crate::io::{Allocator, PacketBuf};
+use crate::state::Destination;
 use crate::wire::ipv4;
 use crate::wire::outer::OuterHeaders;
 
@@ -49,14 +50,14 @@ struct Piece {
 }
 
 impl Sender {
-    /// Sends `packet`, for which the way of `headers` is too narrow, in pieces: all of them, or none. The first takes the
+    /// Sends `packet`, for which the way to its destination is too narrow, in pieces: all of them, or none. The first takes the
     /// place of the packet, and is made last, since the others are copied from it.
     #[cold]
     #[inline(never)]
     pub(super) fn cut<B: PacketBuf, A: Allocator<B>>(
         &self,
         work: &mut Work<'_, B, A>,
-        headers: &OuterHeaders,
+        (destination, headers): (Destination, &OuterHeaders),
         packet: &Packet,
         mut frame: B,
     ) -> Result<(), DropReason> {
@@ -73,6 +74,9 @@ impl Sender {
             Ok(()) => {
                 work.counters.originated += (transmit.len() - start) as u64;
                 transmit.insert(start, frame);
+                for piece in transmit.iter().skip(start) {
+                    work.tallies.count(destination, piece.data().len());
+                }
             }
             Err(reason) => {
                 transmit.truncate(start);

@@ -10,7 +10,7 @@ use crate::wire::outer::{Inner, OuterHeaders, Private};
 use crate::wire::{ethernet, protocol};
 
 /// Turns `frame`, which holds the packet `plain` without tags in front, into one that carries it behind all that `headers`
-/// can have; `None` if there is no room.
+/// can have; how long that one is, or `None` if there is no room.
 #[inline(always)]
 pub(super) fn encapsulate_plain<B: PacketBuf>(
     frame: &mut B,
@@ -19,7 +19,7 @@ pub(super) fn encapsulate_plain<B: PacketBuf>(
     headers: &OuterHeaders,
     traffic_class: u8,
     flow: u64,
-) -> Option<()> {
+) -> Option<usize> {
     let len = usize::from(plain.len());
     let front = link.len() + headers.whole_len();
     let bytes = frame.replace_front(ethernet::HEADER_LEN, len, front)?;
@@ -27,10 +27,11 @@ pub(super) fn encapsulate_plain<B: PacketBuf>(
     let inner = Inner { len, protocol, traffic_class, flow, hops: 0 };
     // The version is asked for once.
     if headers.is_v6() {
-        headers.write_whole_v6(link.write(bytes, ethernet::IPV6)?, inner)
+        headers.write_whole_v6(link.write(bytes, ethernet::IPV6)?, inner)?;
     } else {
-        headers.write_whole_v4(link.write(bytes, ethernet::IPV4)?, inner)
+        headers.write_whole_v4(link.write(bytes, ethernet::IPV4)?, inner)?;
     }
+    Some(front + len)
 }
 
 /// Turns `frame`, which holds `packet`, into one that carries it behind `headers`. `traffic_class` is what the outer

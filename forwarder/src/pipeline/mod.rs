@@ -113,6 +113,8 @@ const AHEAD: usize = 16;
 /// One worker's packet processing.
 pub struct Pipeline<B> {
     settings: Arc<Settings>,
+    /// The worker's number.
+    worker: usize,
     sender: Sender,
     lookup: Lookup,
     burst: Burst,
@@ -131,6 +133,7 @@ impl<B: PacketBuf> Pipeline<B> {
     /// A pipeline for bursts of at most `burst` frames, whose worker shares the fragments as `member`.
     pub fn new(settings: Arc<Settings>, burst: usize, member: Member) -> Self {
         Self {
+            worker: member.index(),
             fragments: Fragments::new(settings.fragments, member),
             sender: Sender::new(Arc::clone(&settings)),
             lookup: Lookup::new(burst),
@@ -162,7 +165,8 @@ impl<B: PacketBuf> Pipeline<B> {
         if self.fragments.held() > 0 {
             self.fragments.sweep(arrival.now, output, counters);
         }
-        let mut work = Work { state, arrival, receiver, kernel_path, output, counters, buffers };
+        let tallies = state.tallies().of_worker(self.worker);
+        let mut work = Work { state, arrival, receiver, kernel_path, output, counters, tallies, buffers };
         self.sender.act(&mut work, &mut self.fragments, frames, &self.burst, self.lookup.answers());
         counters.held = self.fragments.held() as u64;
     }
@@ -175,6 +179,11 @@ impl<B: PacketBuf> Pipeline<B> {
         self.fragments.sweep(now, output, counters);
         let before = std::mem::replace(&mut counters.held, self.fragments.held() as u64);
         before != counters.held
+    }
+
+    /// How many datagrams are remembered or waited for, and how many bytes wait.
+    pub fn remembered(&self) -> (usize, u64) {
+        self.fragments.remembered()
     }
 
     /// Gives up all fragments that wait: nothing more will come.
@@ -289,18 +298,22 @@ impl Sender {
         let Some((queue, link)) = egress else {
             return packets.next().map(|(frame, _, answer)| (frame, answer));
         };
+        let tallies = work.tallies;
         for (mut frame, plain, answer) in packets {
             // A queue never grows: that could take as long as it likes.
             let has_room = queue.len() < queue.capacity();
-            if !has_room || self.encapsulate_plain(work.state, link, plain, answer, &mut frame).is_none() {
+            let left = has_room.then(|| self.encapsulate_plain(work.state, link, plain, answer, &mut frame));
+            let Some((destination, len)) = left.flatten() else {
                 return Some((frame, answer));
-            }
+            };
+            tallies.count(destination, len);
             queue.push(frame);
         }
         None
     }
 
-    /// Makes `frame`, which holds the packet `plain`, what leaves; `None`, and nothing is done, if it does not go as it is.
+    /// Makes `frame`, which holds the packet `plain`, what leaves: where to, and how long it is. `None`, and nothing is done, if
+    /// it does not go as it is.
     #[inline(always)]
     fn encapsulate_plain<B: PacketBuf>(
         &self,
@@ -309,9 +322,12 @@ impl Sender {
         plain: Plain,
         answer: &Answer,
         frame: &mut B,
-    ) -> Option<()> {
-        let headers = state.headers(answer.route.ok()?, answer.flow).filter(|headers| headers.fit(plain.len()))?;
-        encap::encapsulate_plain(frame, plain, link, headers, self.marking.outer(plain.traffic_class()), answer.flow)
+    ) -> Option<(Destination, usize)> {
+        let destination = answer.route.ok()?;
+        let headers = state.headers(destination, answer.flow).filter(|headers| headers.fit(plain.len()))?;
+        let traffic_class = self.marking.outer(plain.traffic_class());
+        let len = encap::encapsulate_plain(frame, plain, link, headers, traffic_class, answer.flow)?;
+        Some((destination, len))
     }
 
     /// Does to a frame what is due to it that holds no plain packet but `other`.
@@ -398,10 +414,10 @@ impl Sender {
         };
         match self.encapsulate(headers, packet, flow, &mut frame) {
             Ok(device) => {
-                work.transmit(device, frame);
+                work.send(destination, device, frame);
                 Ok(())
             }
-            Err(DropReason::TooBig) => self.too_big(work, headers, packet, frame),
+            Err(DropReason::TooBig) => self.too_big(work, (destination, headers), packet, frame),
             Err(reason) => {
                 work.drop(reason, frame);
                 Err(reason)
@@ -423,22 +439,23 @@ impl Sender {
         Ok(*device)
     }
 
-    /// What becomes of `packet`, for which the way of `headers` is too narrow: pieces, or word to its sender.
+    /// What becomes of `packet`, for which the way to its destination is too narrow: pieces, or word to its sender.
     #[cold]
     #[inline(never)]
     fn too_big<B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
-        headers: &OuterHeaders,
+        to: (Destination, &OuterHeaders),
         packet: &Packet,
         frame: B,
     ) -> Result<(), DropReason> {
+        let (_, headers) = to;
         if packet.dont_fragment {
             let mtu = headers.mtu().saturating_sub(headers.len(encap::private(packet, headers)));
             self.originator.too_big(work, packet, mtu, frame);
             Err(DropReason::TooBig)
         } else {
-            self.cut(work, headers, packet, frame)
+            self.cut(work, to, packet, frame)
         }
     }
 }

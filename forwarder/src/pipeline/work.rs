@@ -4,9 +4,9 @@
 use super::classify::Receiver;
 use super::packet::NotForwarded;
 use super::{Arrival, Output};
-use crate::counters::{Counters, DropReason};
-use crate::io::DeviceIndex;
-use crate::state::ForwardingState;
+use crate::counters::{Counters, DropReason, WorkerTallies};
+use crate::io::{DeviceIndex, PacketBuf};
+use crate::state::{Destination, ForwardingState};
 
 /// What every step of one burst needs.
 pub(super) struct Work<'a, B, A> {
@@ -22,6 +22,8 @@ pub(super) struct Work<'a, B, A> {
     pub(super) output: &'a mut Output<B>,
     /// What is counted.
     pub(super) counters: &'a mut Counters,
+    /// What is counted of each destination.
+    pub(super) tallies: WorkerTallies<'a>,
     /// Where frames come from that the forwarder adds.
     pub(super) buffers: &'a mut A,
 }
@@ -45,6 +47,15 @@ impl<B, A> Work<'_, B, A> {
             Some(_) => self.drop(DropReason::TxFull, frame),
             None => self.drop(DropReason::NextHopUnresolved, frame),
         }
+    }
+
+    /// Puts a finished frame on its way to `destination`.
+    pub(super) fn send(&mut self, destination: Destination, device: DeviceIndex, frame: B)
+    where
+        B: PacketBuf,
+    {
+        self.tallies.count(destination, frame.data().len());
+        self.transmit(device, frame);
     }
 
     /// Gives a frame up, counted.

@@ -174,6 +174,7 @@ impl Config {
             icmp: self.icmp.clone(),
             devices: self.devices.iter().enumerate().map(device).collect(),
             fragments: self.fragments,
+            workers: self.workers.cores.len(),
             unknown_next_hop: None,
         }
     }

@@ -105,6 +105,11 @@ impl<F> Contexts<F> {
         Some(&mut self.entries.get_mut(index as usize)?.as_mut()?.context)
     }
 
+    /// How many datagrams have an entry.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
     /// Adds a datagram that has no entry. If there is no room, a first fragment is forgotten for it; `None` if there is none
     /// either.
     pub(super) fn insert(&mut self, key: Key, context: Context<F>, now: Nanos) -> Option<Index> {

@@ -71,6 +71,11 @@ impl<B: PacketBuf> Fragments<B> {
         self.store.held()
     }
 
+    /// How many datagrams are remembered or waited for, and how many bytes wait.
+    pub(super) fn remembered(&self) -> (usize, u64) {
+        self.store.remembered()
+    }
+
     /// Decides `frame`, which holds `packet`, a fragment to the sliced `address`.
     #[cold]
     #[inline(never)]

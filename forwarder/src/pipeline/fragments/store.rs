@@ -60,6 +60,11 @@ impl<F: Copy, P> Store<F, P> {
         self.waiting.len()
     }
 
+    /// How many datagrams are remembered or waited for, and how many bytes wait.
+    pub(super) fn remembered(&self) -> (usize, u64) {
+        (self.contexts.len(), self.waiting.bytes())
+    }
+
     /// A first fragment, of the bytes up to `end`, has met `fate`. A store without room for it remembers nothing.
     pub(super) fn first(&mut self, key: Key, end: u16, fate: F, now: Nanos) -> Released {
         let first = First { fate, end, coverage: Coverage::up_to(end), used: now, whole: None };

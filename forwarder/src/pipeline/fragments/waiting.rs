@@ -41,6 +41,7 @@ pub(super) struct WaitingRoom<P> {
     places: Box<[Option<Held<P>>]>,
     free: Vec<Index>,
     by_arrival: Order,
+    room: u64,
     bytes_free: u64,
 }
 
@@ -51,6 +52,7 @@ impl<P> WaitingRoom<P> {
             places: (0..packets).map(|_| None).collect(),
             free: (0..packets).rev().collect(),
             by_arrival: Order::new(packets),
+            room: bytes,
             bytes_free: bytes,
         }
     }
@@ -59,6 +61,11 @@ impl<P> WaitingRoom<P> {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> u64 {
+        self.room - self.bytes_free
     }
 
     /// Whether a packet of `bytes` would find room.
