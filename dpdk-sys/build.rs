@@ -29,6 +29,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_find_next",
     "rte_eth_macaddr_get",
     "rte_eth_rx_queue_setup",
+    "rte_eth_stats_get",
     "rte_eth_tx_queue_setup",
     "rte_log",
     "rte_mempool_free",

@@ -76,7 +76,7 @@ impl Control {
         let source = Document::File(&document).read().map_err(|faults| faults.to_string())?;
         let viewpoint = network::viewpoint();
         let loaded = Loaded::new(source, 1, &viewpoint, settings).map_err(|faults| faults.to_string())?;
-        let (generations, readers) = Generations::new(loaded, viewpoint, Arc::clone(settings), workers);
+        let (generations, readers) = Generations::new(loaded, viewpoint, Arc::clone(settings), workers, 0);
         Ok((Self { generations, shape, document }, readers))
     }
 

@@ -2,6 +2,7 @@
 //! The daemon's life: start, wait for signals, stop.
 
 use std::io::{self, PipeReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -18,12 +19,14 @@ use super::generations::{Loaded, summary};
 use super::load::Document;
 use super::log;
 use super::methods;
+use super::metrics::{self, MetricsServer};
 use super::report::Conservation;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};
 use super::start::{self, Start};
 use super::workers::{WorkerError, Workers};
 use crate::counters;
+use crate::io::hardware::{Hardware, Probe};
 use crate::io::{DeviceIndex, PacketIo};
 use crate::wire::MacAddr;
 
@@ -34,6 +37,11 @@ pub trait Backend {
 
     /// A device's own address.
     fn mac(&self, device: DeviceIndex) -> MacAddr;
+
+    /// Whom to ask about devices and pools. It may be asked when they are gone.
+    fn probe(&self) -> Probe {
+        Box::new(Hardware::default)
+    }
 
     /// The queues, one element a worker. Called once.
     fn queues(&mut self) -> Vec<Self::Io>;
@@ -61,6 +69,11 @@ pub enum DaemonError {
     /// No control socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// Nobody can ask for metrics.
+    #[error(
+        "cannot listen on {0} for metrics: {1}; set metrics.listen to a free address of this machine, or leave it out"
+    )]
+    Listen(SocketAddr, io::Error),
     /// The devices could not be started.
     #[error("{0}")]
     Backend(String),
@@ -101,6 +114,7 @@ pub struct Daemon<B: Backend> {
     forwarder: Arc<Forwarder>,
     // Dropped in this order: nobody asks for what has ended.
     server: Server,
+    metrics: Option<MetricsServer>,
     workers: Workers,
     backend: B,
     control_cores: ControlCores,
@@ -163,6 +177,7 @@ impl<B: Backend> Daemon<B> {
         let Start { loaded, instead } = start::load(&config, kept.as_deref())
             .map_err(|faults| DaemonError::Table { path: config.table.clone(), faults })?;
         let socket = ControlSocket::bind(&config.control.socket)?;
+        let listener = config.metrics.listen.map(listen).transpose()?;
 
         let backend = start(&config).map_err(|error| DaemonError::Backend(error.to_string()));
         cores.restore();
@@ -173,6 +188,7 @@ impl<B: Backend> Daemon<B> {
         let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded, kept);
 
         let forwarder = Arc::new(forwarder.started(instead));
+        forwarder.metrics().watch(backend.probe());
         let (stop, events) = channel();
         if let Some(lines) = backend.log() {
             let cores = control_cores.clone();
@@ -184,6 +200,10 @@ impl<B: Backend> Daemon<B> {
         let workers = Workers::start(&forwarder, readers, backend.queues(), &stop)?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
             .map_err(|error| DaemonError::System("start the control thread", error))?;
+        let metrics = listener
+            .map(|listener| MetricsServer::start(listener, &forwarder, &control_cores))
+            .transpose()
+            .map_err(|error| DaemonError::System("start the metrics' threads", error))?;
         let running = forwarder.generations().running();
         tracing::info!(
             generation = running.generation,
@@ -193,7 +213,7 @@ impl<B: Backend> Daemon<B> {
             socket = %config.control.socket.display(),
             "forwarding"
         );
-        Ok(Self { forwarder, server, workers, backend, control_cores, events, stop })
+        Ok(Self { forwarder, server, metrics, workers, backend, control_cores, events, stop })
     }
 
     /// The forwarder, as the socket's methods see it.
@@ -215,6 +235,7 @@ impl<B: Backend> Daemon<B> {
             Err(_) => tracing::error!("stopping: nothing is left to wait for"),
         }
         drop(self.server);
+        drop(self.metrics);
         self.forwarder.stop_workers();
         let ended = self.workers.join();
         let workers = self.forwarder.workers().iter();
@@ -268,6 +289,10 @@ impl<B: Backend> Daemon<B> {
         spawn("reload", reload)?;
         Ok(sender)
     }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    metrics::listen(address).map_err(|error| DaemonError::Listen(address, error))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), DaemonError> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tables::Reader;
 
@@ -14,9 +14,11 @@ use super::generations::{Generations, Loaded, Options, PatchError, Patched, Relo
 use super::history::History;
 use super::kept::Kept;
 use super::load::{Document, PatchDocument};
+use super::metrics::{Metrics, Snapshot, Times};
 use super::peer::Peer;
 use super::report::{
-    self, DeviceStatus, KeptGenerations, LoadingStatus, Stats, Status, TableStatus, WorkerStats, WorkerStatus,
+    self, DeviceStatus, KeptGenerations, LoadingStatus, ReloadStatus, Stats, Status, TableStatus, Top, WorkerStats,
+    WorkerStatus,
 };
 use crate::counters;
 use crate::explain::{self, Explanation, Query, QueryError, Subject};
@@ -40,6 +42,7 @@ pub struct Forwarder {
     captures: Captures,
     /// Why it did not start with the configured table, until it is given another one.
     instead: Mutex<Option<String>>,
+    metrics: Metrics,
 }
 
 impl Forwarder {
@@ -52,18 +55,20 @@ impl Forwarder {
     ) -> (Self, Vec<Reader<ForwardingState>>) {
         let workers = config.workers.cores.len();
         let viewpoint = config.viewpoint();
-        let (generations, readers) = Generations::new(loaded, viewpoint, Arc::clone(&settings), workers);
+        let (generations, readers) =
+            Generations::new(loaded, viewpoint, Arc::clone(&settings), workers, config.metrics.targets);
         let generations = generations.with(config.guards.clone(), kept);
         let forwarder = Self {
-            config,
             settings,
             generations: Arc::new(generations),
-            workers: (0..workers).map(|_| Arc::default()).collect(),
+            workers: (0..workers).map(|_| Arc::new(Shared::new(config.devices.len()))).collect(),
+            metrics: Metrics::new(workers),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
             captures: Captures::default(),
             instead: Mutex::default(),
+            config,
         };
         (forwarder, readers)
     }
@@ -91,6 +96,22 @@ impl Forwarder {
     /// Its generations.
     pub fn generations(&self) -> &Arc<Generations> {
         &self.generations
+    }
+
+    /// What is measured.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How changes went, and the newest reloads, the newest first.
+    pub(super) fn changes(&self) -> (Times, Vec<ReloadStatus>) {
+        let history = lock(&self.history);
+        (history.times().clone(), history.reloads())
     }
 
     /// Tells every worker to end.
@@ -181,6 +202,7 @@ impl Forwarder {
 
     /// What runs.
     pub fn status(&self) -> Status {
+        let health = Snapshot::take(self).health;
         let running = self.generations.running();
         let stopping = self.stopping.load(Ordering::Relaxed);
         let cores = self.config.workers.cores.iter().enumerate();
@@ -188,6 +210,7 @@ impl Forwarder {
         let history = lock(&self.history);
         Status {
             state: if stopping { "stopping" } else { "forwarding" }.to_owned(),
+            health,
             generation: running.generation,
             revision: running.revision,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -214,6 +237,11 @@ impl Forwarder {
             kept: self.generations.kept().map(Kept::status),
             instead: lock(&self.instead).clone(),
         }
+    }
+
+    /// All that there is to see.
+    pub fn top(&self) -> Top {
+        Top::new(&Snapshot::take(self))
     }
 
     /// Every worker's counters and their sum.

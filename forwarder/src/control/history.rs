@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was done to what runs, for `status`. Dry runs are left out.
 
-use std::time::{Duration, SystemTime};
+use std::collections::VecDeque;
+use std::time::SystemTime;
 
-use hdrhistogram::Histogram;
-
-use super::generations::{PATIENCE, PatchError, Patched, ReloadError, Reloaded, Running};
+use super::generations::{PatchError, Patched, ReloadError, Reloaded, Running};
+use super::metrics::{Outcomes, Times};
 use super::peer::Peer;
 use super::report::{self, PatchStatus, PatchesStatus, ReloadStatus, SwapTimes};
 
-/// Significant digits of the times that are kept.
-const SWAP_DIGITS: u8 = 3;
+/// Reloads that are kept.
+const RELOADS: usize = 5;
 
 /// The newest attempts, and numbers over all of them.
+#[derive(Default)]
 pub(super) struct History {
-    last_reload: Option<Attempt>,
+    /// The newest last.
+    reloads: VecDeque<Attempt>,
     /// With the entries that changed.
     last_patch: Option<(Attempt, usize)>,
-    applied: u64,
-    refused: u64,
-    /// How long each swap took until the last worker was seen on the new table, in microseconds.
-    swaps: Histogram<u64>,
+    times: Times,
 }
 
 struct Attempt {
@@ -37,17 +36,16 @@ impl Attempt {
         let Running { generation, revision, .. } = *running;
         Self { at: SystemTime::now(), by, from, generation, revision, error }
     }
-}
 
-impl Default for History {
-    fn default() -> Self {
-        // A histogram without bounds would take what is beyond its first few milliseconds for the shortest time of all. Nobody
-        // waits longer than this, but for what the scheduler adds.
-        let longest = report::micros(2 * PATIENCE);
-        let Ok(swaps) = Histogram::new_with_max(longest, SWAP_DIGITS) else {
-            unreachable!("histograms keep up to five digits of any time")
-        };
-        Self { last_reload: None, last_patch: None, applied: 0, refused: 0, swaps }
+    fn report(&self) -> ReloadStatus {
+        ReloadStatus {
+            at: report::timestamp(self.at),
+            by: self.by.to_string(),
+            from: self.from.clone(),
+            generation: self.generation,
+            ok: self.error.is_none(),
+            error: self.error.clone(),
+        }
     }
 }
 
@@ -60,43 +58,34 @@ impl History {
         result: &Result<Reloaded, ReloadError>,
         running: &Running,
     ) {
-        if let Ok(Reloaded { changed: true, swap, .. }) = result {
-            self.swapped(*swap);
-        }
+        self.times.reloaded(result);
         let error = result.as_ref().err().map(ReloadError::to_string);
-        self.last_reload = Some(Attempt::new(by, from, running, error));
+        if self.reloads.len() == RELOADS {
+            self.reloads.pop_front();
+        }
+        self.reloads.push_back(Attempt::new(by, from, running, error));
     }
 
     /// Takes down a patch.
     pub(super) fn patched(&mut self, by: Peer, from: String, result: &Result<Patched, PatchError>, running: &Running) {
-        match result {
-            Ok(Patched { changed: true, swap, .. }) => {
-                self.applied += 1;
-                self.swapped(*swap);
-            }
-            Ok(_) => {}
-            // It is published all the same.
-            Err(PatchError::Late { .. } | PatchError::NotKept { published: true, .. }) => self.applied += 1,
-            Err(_) => self.refused += 1,
-        }
+        self.times.patched(result);
         let prefixes = result.as_ref().map_or(0, |done| done.prefixes);
         let error = result.as_ref().err().map(PatchError::to_string);
         self.last_patch = Some((Attempt::new(by, from, running, error), prefixes));
     }
 
-    fn swapped(&mut self, time: Duration) {
-        self.swaps.saturating_record(report::micros(time));
+    /// How often, and how long it took.
+    pub(super) fn times(&self) -> &Times {
+        &self.times
     }
 
     pub(super) fn last_reload(&self) -> Option<ReloadStatus> {
-        self.last_reload.as_ref().map(|last| ReloadStatus {
-            at: report::timestamp(last.at),
-            by: last.by.to_string(),
-            from: last.from.clone(),
-            generation: last.generation,
-            ok: last.error.is_none(),
-            error: last.error.clone(),
-        })
+        self.reloads.back().map(Attempt::report)
+    }
+
+    /// The newest reloads, the newest first.
+    pub(super) fn reloads(&self) -> Vec<ReloadStatus> {
+        self.reloads.iter().rev().map(Attempt::report).collect()
     }
 
     pub(super) fn patches(&self) -> PatchesStatus {
@@ -110,29 +99,12 @@ impl History {
             ok: last.error.is_none(),
             error: last.error.clone(),
         });
-        PatchesStatus { applied: self.applied, refused: self.refused, last }
+        let Outcomes { done, late, refused, .. } = self.times.patches;
+        PatchesStatus { applied: done + late, refused, last }
     }
 
     pub(super) fn swap_times(&self) -> SwapTimes {
-        let at = |quantile| self.swaps.value_at_quantile(quantile);
-        SwapTimes { count: self.swaps.len(), p50: at(0.5), p99: at(0.99), max: self.swaps.max() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slow_swaps_are_shown_as_slow() {
-        let mut history = History::default();
-        for millis in [70, 4_999, 60_000] {
-            history.swapped(Duration::from_millis(millis));
-            let max = history.swap_times().max;
-            let shown = millis.min(10_000) * 1000;
-            assert!((shown..=shown + shown / 100).contains(&max), "{max} us for {millis} ms");
-        }
-        let SwapTimes { count, p50, .. } = history.swap_times();
-        assert!(count == 3 && (4_999_000..5_050_000).contains(&p50), "{count} of {p50} us");
+        let at = |quantile| self.times.swap.value_at_quantile(quantile);
+        SwapTimes { count: self.times.swap.len(), p50: at(0.5), p99: at(0.99), max: self.times.swap.max() }
     }
 }

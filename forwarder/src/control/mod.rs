@@ -23,6 +23,7 @@ mod line;
 pub mod load;
 pub mod log;
 pub mod methods;
+pub mod metrics;
 pub mod params;
 pub mod peer;
 mod places;

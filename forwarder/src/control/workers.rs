@@ -118,7 +118,11 @@ fn work<Io: PacketIo>(
 ) {
     let Some(shared) = forwarder.workers().get(index) else { return };
     let burst = forwarder.config().workers.burst;
-    Worker::new(io, Arc::clone(forwarder.settings()), burst, reader, Arc::clone(shared), handoff).run();
+    let mut worker = Worker::new(io, Arc::clone(forwarder.settings()), burst, reader, Arc::clone(shared), handoff);
+    match forwarder.metrics().meter(index) {
+        Some(meter) => worker.measured(meter).run(),
+        None => worker.run(),
+    }
 }
 
 /// Reports the end of a worker, however it comes.

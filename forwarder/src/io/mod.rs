@@ -6,6 +6,7 @@ pub mod capture;
 pub mod counted;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod hardware;
 pub mod memory;
 pub mod pcap;
 

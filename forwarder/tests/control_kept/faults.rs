@@ -154,7 +154,7 @@ fn generations(place: &Place, disk: Arc<dyn Disk>) -> Generations {
             Loaded::new(source, 42, &viewpoint, &settings).unwrap()
         }
     };
-    Generations::new(loaded, viewpoint, settings, 0).0.with(config.guards, Some(kept))
+    Generations::new(loaded, viewpoint, settings, 0, 0).0.with(config.guards, Some(kept))
 }
 
 /// What runs: generation, revision, digest would be too much: whose port 3000 is tells them apart.

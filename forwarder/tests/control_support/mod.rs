@@ -154,7 +154,11 @@ impl Running {
     }
 
     pub fn with<Io: PacketIo + Send + 'static>(place: Place, io: Io) -> Self {
-        let daemon = Daemon::start(place.config(), |_: &Config| Ok::<_, String>(Memory(vec![io]))).unwrap();
+        Self::start(place, Memory(vec![io]))
+    }
+
+    pub fn start<B: Backend + Send + 'static>(place: Place, backend: B) -> Self {
+        let daemon = Daemon::start(place.config(), |_: &Config| Ok::<_, String>(backend)).unwrap();
         let (forwarder, stopper) = (Arc::clone(daemon.forwarder()), daemon.stopper());
         let thread = std::thread::spawn(move || daemon.wait());
         Self { place, forwarder, stopper, thread: Some(thread) }

@@ -12,6 +12,7 @@
 mod bad_input;
 mod capture;
 mod golden;
+mod metrics;
 mod reload;
 mod rig;
 #[path = "../world/mod.rs"]

@@ -18,6 +18,7 @@ Examples:
   sluice explain [2001:db8::1]:53 --proto udp --table table.json --datacenter LHR
   sluice stats --watch                         counters and rates, each second
   sluice capture --out drops.pcapng --drops any  packets that are dropped, and why
+  sluice top                                   a live view
   sluice replay --config sluice.toml --in in.pcap --out out.pcap
 
 The daemon's socket is taken from --socket, SLUICE_SOCKET, or is /run/sluice/control.sock.
@@ -49,14 +50,20 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// The generations that the daemon keeps
     Generations,
-    /// What the daemon runs
-    Status,
+    /// What the daemon runs, and whether all is well
+    Status {
+        /// Exit with status 1 if not all is well
+        #[arg(long)]
+        exit_code: bool,
+    },
     /// The daemon's counters
     Stats {
         /// Repeat each second, with rates
         #[arg(long)]
         watch: bool,
     },
+    /// A live view: rates, cores, devices, targets by traffic, drops, latency, reloads
+    Top,
     /// Where a packet would go, and why; by the daemon's table, or offline by --table
     Explain(ExplainArgs),
     /// Write packets to a file as the daemon handles them, each with its fate

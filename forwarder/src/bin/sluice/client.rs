@@ -15,8 +15,6 @@ use crate::failure::Failure;
 
 /// The largest table takes less than this to load.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Who only asks along the way does not wait.
-const IMPATIENCE: Duration = Duration::from_millis(250);
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -58,9 +56,9 @@ impl Client {
         Ok(Self { path, stream: BufReader::new(stream) })
     }
 
-    /// The same connection, which waits for an answer for a moment only.
-    pub(crate) fn impatient(self) -> Result<Self, Failure> {
-        let limited = self.stream.get_ref().set_read_timeout(Some(IMPATIENCE));
+    /// The same connection, which waits for an answer no longer than this.
+    pub(crate) fn impatient(self, patience: Duration) -> Result<Self, Failure> {
+        let limited = self.stream.get_ref().set_read_timeout(Some(patience));
         limited.map_err(|error| Failure::new(format!("cannot set a time limit: {error}")))?;
         Ok(self)
     }

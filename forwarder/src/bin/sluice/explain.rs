@@ -171,6 +171,7 @@ fn unconfigured(viewpoint: &Viewpoint) -> Settings {
         gue: true,
     };
     Settings {
+        workers: 1,
         underlay: Underlay { ipv4: viewpoint.ipv4, ipv6: viewpoint.ipv6, gue_port: 6080 },
         flow_key: DEFAULT_FLOW_KEY,
         dscp: Dscp::Copy,

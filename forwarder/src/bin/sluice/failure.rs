@@ -103,6 +103,15 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Told { message, .. } => message,
+            Self::BrokenPipe => "nobody reads on",
+        })
+    }
+}
+
 /// A fault, as the daemon's answer has it, in a line.
 fn fault(fault: &Value) -> String {
     let text = |key| fault.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -14,6 +14,7 @@ mod preview;
 mod progress;
 mod replay;
 mod table;
+mod top;
 mod words;
 
 use std::process::ExitCode;
@@ -52,8 +53,9 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Patch(args) => patch::patch(client, args, output),
         Command::Rollback(args) => kept::rollback(client, args, output),
         Command::Generations => kept::generations(&mut client()?, output),
-        Command::Status => online::status(&mut client()?, output),
+        Command::Status { exit_code } => online::status(&mut client()?, *exit_code, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
+        Command::Top => top::top(cli.socket.as_deref(), output),
         Command::Explain(args) => explain::explain(client, args, output),
         Command::Capture(args) => capture::capture(&mut client()?, args, output),
         Command::Replay(args) => replay::replay(args, output),

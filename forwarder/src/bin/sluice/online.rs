@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use forwarder::control::kept::KeptStatus;
 use forwarder::control::report::{
-    self, DeviceStatus, LoadingStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
+    self, DeviceStatus, Health, LoadingStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +18,8 @@ use crate::output::{Output, Tone, columns, count, memory, span};
 use crate::preview;
 use crate::progress::{Far, Progress};
 
+/// Who only asks along the way does not wait.
+const IMPATIENCE: Duration = Duration::from_millis(250);
 /// Between two looks of `stats --watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -61,7 +63,8 @@ fn looking_on(socket: PathBuf) -> impl FnMut() -> Far + Send + 'static {
         serde_json::from_value::<Option<LoadingStatus>>(status.get("loading")?.clone()).ok()
     };
     move || {
-        let client = connection.get_or_insert_with(|| Client::connect(Some(&socket)).and_then(Client::impatient).ok());
+        let client = connection
+            .get_or_insert_with(|| Client::connect(Some(&socket)).and_then(|client| client.impatient(IMPATIENCE)).ok());
         let loading = client.as_mut().and_then(look);
         if loading.is_none() {
             *client = None;
@@ -108,13 +111,20 @@ fn discarded(patches: u64, verb: &str) -> String {
     }
 }
 
-pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, Failure> {
+pub(crate) fn status(client: &mut Client, exit_code: bool, output: &Output) -> Result<ExitCode, Failure> {
     let result = client.call("status", &json!({}))?;
     if output.json() {
         output.document(&result)?;
-        return Ok(ExitCode::SUCCESS);
     }
     let status: Status = client::read(result)?;
+    if !output.json() {
+        output.text(describe_status(&status, output))?;
+    }
+    let fine = !exit_code || status.health.state == Health::READY;
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe_status(status: &Status, output: &Output) -> String {
     let now = report::timestamp(SystemTime::now());
     let table = &status.table;
     let cores: Vec<_> = status.workers.iter().map(|worker| worker.core.to_string()).collect();
@@ -122,6 +132,11 @@ pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, F
         [
             "state".to_owned(),
             output.tone(if status.state == "forwarding" { Tone::Good } else { Tone::Bad }, &status.state),
+        ],
+        [
+            "health".to_owned(),
+            output
+                .tone(if status.health.state == Health::READY { Tone::Good } else { Tone::Bad }, &status.health.state),
         ],
         ["generation".to_owned(), {
             let generation = output.tone(Tone::Strong, status.generation);
@@ -141,6 +156,7 @@ pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, F
         }],
         ["workers".to_owned(), format!("{}, on core {}", status.workers.len(), cores.join(", "))],
     ];
+    rows.splice(2..2, status.health.reasons.iter().map(|reason| ["because".to_owned(), reason.message.clone()]));
     rows.extend(status.devices.iter().map(|device| [format!("device {}", device.name), describe_device(device)]));
     rows.extend(status.last_reload.iter().map(|last| ["last reload".to_owned(), describe_reload(last, now, output)]));
     rows.extend(describe_patches(&status.patches, now, output).map(|patches| ["patches".to_owned(), patches]));
@@ -153,10 +169,9 @@ pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, F
     }
     rows.extend(status.instead.iter().map(|why| ["start".to_owned(), output.tone(Tone::Bad, why)]));
     rows.extend(status.kept.iter().map(|kept| ["kept".to_owned(), describe_kept(kept, output)]));
-    let Status { version, pid, uptime_s, config, .. } = &status;
+    let Status { version, pid, uptime_s, config, .. } = status;
     rows.push(["daemon".to_owned(), format!("sluiced {version}, pid {pid}, up {}, by {config}", span(*uptime_s))]);
-    output.text(columns(&rows.map_rows(), |_| false))?;
-    Ok(ExitCode::SUCCESS)
+    columns(&rows.map_rows(), |_| false)
 }
 
 /// Rows of two cells as rows of any.

@@ -12,6 +12,7 @@ use forwarder::control::daemon::{self, Backend};
 use forwarder::control::log;
 use forwarder::io::DeviceIndex;
 use forwarder::io::dpdk::{self, DeviceAddress, DeviceSpec, Dpdk, DpdkIo};
+use forwarder::io::hardware::Probe;
 use forwarder::wire::MacAddr;
 use forwarder::worker::handoff;
 
@@ -106,6 +107,10 @@ impl Backend for Devices {
 
     fn mac(&self, device: DeviceIndex) -> MacAddr {
         self.0.mac(device)
+    }
+
+    fn probe(&self) -> Probe {
+        self.0.probe()
     }
 
     fn queues(&mut self) -> Vec<DpdkIo> {

@@ -66,8 +66,8 @@ pub struct Config {
     pub guards: Guards,
     /// What is kept for a restart.
     pub state: State,
-    /// Where Prometheus may ask.
-    pub metrics: Option<SocketAddr>,
+    /// What Prometheus gets.
+    pub metrics: Metrics,
     /// The log.
     pub log: Log,
 }
@@ -135,6 +135,15 @@ pub struct State {
     pub generations: usize,
 }
 
+/// The table `metrics` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where Prometheus may ask.
+    pub listen: Option<SocketAddr>,
+    /// How many servers and data centres have metrics of their own.
+    pub targets: usize,
+}
+
 impl Config {
     /// Reads a configuration file.
     pub fn load(file: &Path, purpose: Purpose) -> Result<Self, ConfigError> {
@@ -186,9 +195,6 @@ impl Config {
             let text = "underlay.flow_key is the published default: anybody can aim flows at one queue; \
                         set the same secret key of 32 hex digits on all forwarders";
             warnings.push(text.to_owned());
-        }
-        if let Some(listen) = self.metrics {
-            warnings.push(format!("metrics.listen: this version serves no metrics; nothing listens on {listen}"));
         }
         for device in self.devices.iter().filter(|device| device.kernel.is_some()) {
             let name = &device.name;

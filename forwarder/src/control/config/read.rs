@@ -8,7 +8,8 @@ use toml::de::DeTable;
 
 use super::section::{Findings, Kind, Section};
 use super::{
-    Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Problem, Purpose, State, Workers, values,
+    Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Metrics, Problem, Purpose, State, Workers,
+    values,
 };
 use crate::control::guards::Guards;
 use crate::control::log::{Destination, Format, Log};
@@ -28,6 +29,10 @@ const DEFAULT_ICMP_RATE: u32 = 1000;
 const MAX_FRAGMENT_CONTEXTS: i64 = 1 << 24;
 /// About 2 GB of DPDK's memory a worker.
 const MAX_FRAGMENT_PACKETS: i64 = 1 << 20;
+/// Two series each: more than most tables need, and what a Prometheus of usual size takes from each of many forwarders.
+const DEFAULT_METRIC_TARGETS: usize = 10_000;
+/// More than a table can have.
+const MAX_METRIC_TARGETS: i64 = 1 << 20;
 /// As many as DPDK is built for (`RTE_MAX_ETHPORTS`).
 const MAX_DEVICES: usize = 32;
 /// As many as the kernel's usual CPU mask holds.
@@ -76,9 +81,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     let control = control(top.section("control"), directory);
     let guards = guards(top.section("guards"));
     let state = state(top.section("state"), file);
-    let mut metrics = top.section("metrics");
-    let listen = metrics.parse("listen", "ADDRESS:PORT", values::listen);
-    metrics.finish();
+    let metrics = metrics(top.section("metrics"));
     let log = log(top.section("log"));
     top.finish();
     Some(Config {
@@ -96,7 +99,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
         control,
         guards,
         state,
-        metrics: listen,
+        metrics,
         log,
     })
 }
@@ -228,6 +231,15 @@ fn fragments(mut section: Section<'_>) -> FragmentLimits {
     };
     section.finish();
     limits
+}
+
+fn metrics(mut section: Section<'_>) -> Metrics {
+    let metrics = Metrics {
+        listen: section.parse("listen", "ADDRESS:PORT", values::listen),
+        targets: section.integer("targets", 0..=MAX_METRIC_TARGETS).unwrap_or(DEFAULT_METRIC_TARGETS),
+    };
+    section.finish();
+    metrics
 }
 
 fn control(mut section: Section<'_>, directory: &Path) -> Control {

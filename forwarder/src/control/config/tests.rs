@@ -65,6 +65,7 @@ generations = 3
 
 [metrics]
 listen = "127.0.0.1:9465"
+targets = 500
 [log]
 to = "stderr"
 format = "json"
@@ -142,7 +143,7 @@ fn every_key_is_read() {
             allow_empty_datacenter: true,
         },
         state: State { folder: PathBuf::from("/etc/sluice/kept"), generations: 3 },
-        metrics: Some("127.0.0.1:9465".parse().unwrap()),
+        metrics: Metrics { listen: Some("127.0.0.1:9465".parse().unwrap()), targets: 500 },
         log: Log { to: Destination::Stderr, format: Format::Json },
     };
     assert_eq!(config, expected);
@@ -162,7 +163,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.control.socket, Path::new(DEFAULT_SOCKET));
     assert_eq!(config.guards, Guards::default());
     assert_eq!(config.state, State { folder: PathBuf::from("/etc/sluice/sluice.state"), generations: 8 });
-    assert_eq!(config.metrics, None);
+    assert_eq!(config.metrics, Metrics { listen: None, targets: 10_000 });
 }
 
 #[test]
@@ -295,7 +296,7 @@ fn warnings_name_what_will_surprise() {
     let small = parse(SMALL, Purpose::Daemon).unwrap().warnings().join("\n");
     assert!(small.contains("underlay.flow_key") && small.contains("next_hop_mac"), "{small}");
     let full = parse(FULL, Purpose::Daemon).unwrap().warnings().join("\n");
-    assert!(full.contains("metrics.listen") && full.contains("wan0") && !full.contains("flow_key"), "{full}");
+    assert!(full.contains("wan0") && !full.contains("flow_key"), "{full}");
 }
 
 proptest::proptest! {

@@ -24,6 +24,8 @@ pub use self::reload::{Options, ReloadError, Reloaded};
 use super::guards::Guards;
 use super::kept::Kept;
 use super::load::Loading;
+use super::metrics::destinations::{DestinationTraffic, Destinations};
+use crate::counters::Traffic;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 
@@ -96,6 +98,7 @@ pub struct Generations {
     running: Mutex<Running>,
     loading: Loading,
     view: Mutex<Reader<ForwardingState>>,
+    destinations: Mutex<Destinations>,
 }
 
 /// What makes one table after the other: whoever changes what runs holds it.
@@ -113,15 +116,17 @@ struct Line {
 }
 
 impl Generations {
-    /// Begins with `loaded`. One reader for each worker comes with it.
+    /// Begins with `loaded`. At most `with_metrics` destinations have metrics of their own. One reader for each worker comes with it.
     pub fn new(
         loaded: Loaded,
         viewpoint: Viewpoint,
         settings: Arc<Settings>,
         workers: usize,
+        with_metrics: usize,
     ) -> (Self, Vec<Reader<ForwardingState>>) {
         let Loaded { source, compiler, state } = loaded;
         let running = describe(&source, &state, SystemTime::now());
+        let destinations = Destinations::new(with_metrics, &state);
         let (publisher, mut readers) = Publisher::new(Box::new(state), workers + 1);
         let Some(view) = readers.pop() else { unreachable!("a publisher has the readers it was asked for") };
         let census = Census::of(&source);
@@ -136,6 +141,7 @@ impl Generations {
             running: Mutex::new(running),
             loading: Loading::default(),
             view: Mutex::new(view),
+            destinations: Mutex::new(destinations),
         };
         (generations, readers)
     }
@@ -153,6 +159,11 @@ impl Generations {
     /// What runs now.
     pub fn running(&self) -> Running {
         lock(&self.running).clone()
+    }
+
+    /// What was sent to each destination, and to those without metrics of their own.
+    pub fn destinations(&self) -> (Vec<DestinationTraffic>, Traffic) {
+        lock(&self.destinations).read()
     }
 
     /// Looks at the newest state. Short looks only: a publication waits for them.
@@ -182,6 +193,7 @@ impl Generations {
         // A patch makes no new generation.
         let since = if state.revision == 0 { SystemTime::now() } else { running.since };
         let description = describe(source, &state, since);
+        lock(&self.destinations).add(&state);
         let epoch = line.publisher.publish(Box::new(state));
         *running = description;
         drop(running);
@@ -194,6 +206,7 @@ impl Generations {
     fn wait(&self, line: &mut Line, epoch: Epoch) -> Result<(), Vec<usize>> {
         let waited = line.publisher.wait(epoch, PATIENCE);
         waited.map_err(|late| late.0.into_iter().filter(|reader| *reader < self.workers).collect::<Vec<_>>())?;
+        lock(&self.destinations).settle();
         line.left_behind.drain(..).for_each(|left| line.compiler.reclaim(left));
         Ok(())
     }

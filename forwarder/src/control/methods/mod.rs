@@ -46,6 +46,13 @@ pub const METHODS: &[Method] = &[
         params: &[],
         run: |call| to_json(call.forwarder.stats()),
     },
+    Method {
+        name: "top",
+        right: Right::Look,
+        is_audited: false,
+        params: &[],
+        run: |call| to_json(call.forwarder.top()),
+    },
     explain::EXPLAIN,
     change::RELOAD,
     change::PATCH,

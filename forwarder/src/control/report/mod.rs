@@ -4,6 +4,7 @@
 
 mod changes;
 mod preview;
+mod top;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::changes::{PatchReport, ReloadReport, patch_error, reload_error};
 pub use self::preview::{MoveRow, Preview, TargetRow};
+pub use self::top::{DeviceTop, QueueTop, TargetTop, Top, WorkerTop};
 use crate::control::kept::{KeptGeneration, KeptStatus};
 use crate::counters::{Counters, CountersReport};
 
@@ -19,6 +21,8 @@ use crate::counters::{Counters, CountersReport};
 pub struct Status {
     /// `forwarding` or `stopping`.
     pub state: String,
+    /// Whether all is well, and if not, why.
+    pub health: Health,
     /// The table's generation.
     pub generation: u64,
     /// Patches applied since.
@@ -62,6 +66,31 @@ pub struct KeptGenerations {
     pub kept: Option<KeptStatus>,
     /// The newest first.
     pub generations: Vec<KeptGeneration>,
+}
+
+/// Whether a forwarder does what it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// [`Self::READY`] or [`Self::DEGRADED`].
+    pub state: String,
+    /// Why it is not ready: everything that is wrong.
+    pub reasons: Vec<Reason>,
+}
+
+impl Health {
+    /// Nothing is wrong.
+    pub const READY: &str = "ready";
+    /// It forwards, and something is wrong.
+    pub const DEGRADED: &str = "degraded";
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What, for programs.
+    pub code: String,
+    /// What, where and what to do, for people.
+    pub message: String,
 }
 
 /// Times from a publication until every worker was seen on it, since the daemon started: all 0 before the first.

@@ -12,6 +12,7 @@ use super::capture::captured;
 use super::error::reason;
 use super::pool::Pool;
 use super::{DESCRIPTORS, DeviceSpec, Error};
+use crate::io::hardware::DeviceHealth;
 use crate::wire::MacAddr;
 
 /// What DPDK calls a port, since "port" is an L4 port here: the number of a device.
@@ -75,6 +76,23 @@ impl Device {
     pub(super) fn link_up(&self) -> bool {
         // SAFETY: any number will do.
         unsafe { dpdk_sys::shim_eth_link_up(self.id) }
+    }
+
+    /// What the device counts itself; zeros where its driver counts nothing.
+    pub(super) fn health(&self) -> DeviceHealth {
+        let mut stats = dpdk_sys::rte_eth_stats::default();
+        // SAFETY: any number will do; `stats` is a structure to be filled in.
+        let code = unsafe { dpdk_sys::rte_eth_stats_get(self.id, &mut stats) };
+        if code != 0 {
+            stats = dpdk_sys::rte_eth_stats::default();
+        }
+        DeviceHealth {
+            link_up: self.link_up(),
+            rx_missed: stats.imissed,
+            rx_errors: stats.ierrors,
+            rx_no_buffer: stats.rx_nombuf,
+            tx_errors: stats.oerrors,
+        }
     }
 
     fn driver(&self) -> Cow<'static, str> {

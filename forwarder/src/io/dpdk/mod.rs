@@ -33,6 +33,7 @@ pub use mbuf::Mbuf;
 pub use queues::DpdkIo;
 
 use crate::io::DeviceIndex;
+use crate::io::hardware::{Hardware, Probe};
 use crate::wire::MacAddr;
 
 /// What DPDK takes for the program's name, and puts before messages of getopt.
@@ -50,6 +51,15 @@ struct Running {
     frames: pool::Pool,
     large: pool::Pool,
     _eal: eal::Eal,
+}
+
+impl Running {
+    fn hardware(&self) -> Hardware {
+        Hardware {
+            devices: self.devices.iter().map(device::Device::health).collect(),
+            pools: [&self.frames, &self.large].map(pool::Pool::report).into(),
+        }
+    }
 }
 
 /// DPDK with all devices running.
@@ -115,6 +125,12 @@ impl Dpdk {
     /// What DPDK says from now on, to be read and bounded by whoever logs it; none when called again.
     pub fn log(&mut self) -> Option<PipeReader> {
         self.log.take()
+    }
+
+    /// Asks the devices and pools from any thread. Does not keep them running: when they are gone it says nothing.
+    pub fn probe(&self) -> Probe {
+        let running = Arc::downgrade(&self.running);
+        Box::new(move || running.upgrade().as_deref().map(Running::hardware).unwrap_or_default())
     }
 
     /// Buffers that somebody owns: a worker, a device's queue, a looped capture. Exact only while no worker runs.

@@ -10,6 +10,7 @@ use super::eal::Eal;
 use super::error::{errno, reason};
 use super::mbuf::Mbuf;
 use super::{DESCRIPTORS, DeviceSpec, Error};
+use crate::io::hardware::PoolReport;
 
 /// Buffers that each thread keeps to itself. DPDK lets that grow to one and a half times as many.
 const CACHE: u32 = 256;
@@ -32,6 +33,8 @@ const OVERHEAD: u64 = 256;
 /// A pool of buffers. Gives its memory back when dropped, unless somebody still owns one of them.
 pub(super) struct Pool {
     pool: NonNull<dpdk_sys::rte_mempool>,
+    name: &'static CStr,
+    count: u32,
     room: u16,
 }
 
@@ -62,7 +65,7 @@ impl Pool {
     }
 
     /// A pool of `wanted` buffers, or as many as there is memory for, but not fewer than `needed`.
-    fn create(name: &CStr, room: u16, cache: u32, needed: u32, wanted: u32) -> Result<Self, Error> {
+    fn create(name: &'static CStr, room: u16, cache: u32, needed: u32, wanted: u32) -> Result<Self, Error> {
         let mut count = wanted;
         loop {
             // SAFETY: EAL runs, which is the only way to get here; the name is copied.
@@ -78,7 +81,7 @@ impl Pool {
             };
             let (pool, log) = captured(create);
             if let Some(pool) = NonNull::new(pool) {
-                return Ok(Self { pool, room });
+                return Ok(Self { pool, name, count, room });
             }
             if count <= needed {
                 let megabytes = u64::from(needed) * (u64::from(room + HEADROOM) + OVERHEAD) / 1_000_000 + 1;
@@ -105,6 +108,12 @@ impl Pool {
     /// The largest frame that fits one buffer and leaves the headroom free.
     pub(super) fn room(&self) -> u16 {
         self.room
+    }
+
+    /// How many buffers there are, and how many somebody has.
+    pub(super) fn report(&self) -> PoolReport {
+        let name = self.name.to_string_lossy().into_owned();
+        PoolReport { name, size: self.count.into(), in_use: self.in_use().into() }
     }
 
     /// Buffers that are neither free nor in a thread's cache.

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether a forwarder does what it should, and if not, why: from what is the case now, without a memory.
+
+use super::snapshot::WorkerSnapshot;
+use crate::control::config::Config;
+use crate::control::report::{Health, Reason, ReloadStatus};
+use crate::counters;
+use crate::io::hardware::Hardware;
+
+/// A pool is short when less than one buffer in so many is free: bursts then find none.
+const FREE_SHARE: u64 = 16;
+
+/// Judges.
+pub(super) fn judge(
+    config: &Config,
+    workers: &[WorkerSnapshot],
+    hardware: &Hardware,
+    last_reload: Option<&ReloadStatus>,
+) -> Health {
+    let mut reasons = Vec::new();
+    let mut reason = |code: &str, message: String| reasons.push(Reason { code: code.to_owned(), message });
+    for (number, worker) in workers.iter().enumerate().filter(|(_, worker)| worker.measured.stalled) {
+        let core = worker.core;
+        reason("worker_stalled", format!("worker {number} does not poll; check what else runs on core {core}"));
+    }
+    if config.devices.iter().all(|device| device.next_hop.is_none()) {
+        let text = "no device has a next hop, so nothing is forwarded; set next_hop_mac";
+        reason("no_next_hop", text.to_owned());
+    }
+    for (device, _) in config.devices.iter().zip(&hardware.devices).filter(|(_, health)| !health.link_up) {
+        reason("link_down", format!("device {} has no link; check its cable and its peer", device.name));
+    }
+    for pool in hardware.pools.iter().filter(|pool| pool.size.saturating_sub(pool.in_use) < pool.size / FREE_SHARE) {
+        let (name, size, free) = (&pool.name, pool.size, pool.size.saturating_sub(pool.in_use));
+        reason("buffers_short", format!("pool {name} has {free} of {size} buffers free; give DPDK more memory"));
+    }
+    if let Some(error) = last_reload.and_then(|last| last.error.as_ref()) {
+        reason("reload_failed", format!("the last reload failed: {error}"));
+    }
+    let imbalance = counters::total(workers.iter().map(|worker| &worker.counters)).imbalance();
+    if imbalance != 0 {
+        reason("imbalance", format!("{imbalance} packets are not accounted for; please report this"));
+    }
+    Health { state: if reasons.is_empty() { Health::READY } else { Health::DEGRADED }.to_owned(), reasons }
+}
+
+/// Every code of a reason, so that a metric exists before it is needed.
+pub(super) const CODES: [&str; 6] =
+    ["worker_stalled", "no_next_hop", "link_down", "buffers_short", "reload_failed", "imbalance"];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::control::config::Purpose;
+    use crate::control::metrics::Measured;
+    use crate::counters::Counters;
+    use crate::io::hardware::{DeviceHealth, PoolReport};
+    use crate::worker::meter::Readings;
+
+    fn config(next_hop: &str) -> Config {
+        let text = format!(
+            "datacenter = \"LHR\"\ntable = \"t\"\n[underlay]\nipv4 = \"10.0.0.1\"\n\
+             [[device]]\nname = \"wan0\"\nvdev = \"net_null0\"\n{next_hop}\n[workers]\ncores = [0]\n"
+        );
+        Config::parse(text.as_bytes(), Path::new("c.toml"), Purpose::Daemon).unwrap()
+    }
+
+    fn worker(stalled: bool, rx: u64) -> WorkerSnapshot {
+        let mut counters = Counters::default();
+        (counters.rx, counters.tx) = (rx, 5);
+        let measured = Measured { readings: Readings::new(), stalled };
+        WorkerSnapshot { core: 3, counters, measured, fragment_datagrams: 0, fragment_bytes: 0 }
+    }
+
+    fn hardware(link_up: bool, in_use: u64) -> Hardware {
+        let devices = vec![DeviceHealth { link_up, ..DeviceHealth::default() }];
+        Hardware { devices, pools: vec![PoolReport { name: "frames".to_owned(), size: 1600, in_use }] }
+    }
+
+    fn codes(health: &Health) -> Vec<&str> {
+        health.reasons.iter().map(|reason| reason.code.as_str()).collect()
+    }
+
+    #[test]
+    fn all_is_well() {
+        let hop = "next_hop_mac = \"02:00:00:00:00:02\"";
+        let health = judge(&config(hop), &[worker(false, 5)], &hardware(true, 1500), None);
+        assert_eq!((health.state.as_str(), codes(&health)), (Health::READY, vec![]));
+        // A backend without hardware has nothing to say against it.
+        assert!(judge(&config(hop), &[worker(false, 5)], &Hardware::default(), None).reasons.is_empty());
+    }
+
+    #[test]
+    fn every_reason_shows() {
+        let failed = ReloadStatus {
+            at: 1,
+            by: "uid 0".to_owned(),
+            from: "t".to_owned(),
+            generation: 1,
+            ok: false,
+            error: Some("it was refused".to_owned()),
+        };
+        let health = judge(&config(""), &[worker(true, 6)], &hardware(false, 1501), Some(&failed));
+        assert_eq!((health.state.as_str(), codes(&health)), (Health::DEGRADED, CODES.to_vec()));
+        let text: String = health.reasons.iter().map(|reason| format!("{}\n", reason.message)).collect();
+        for word in ["core 3", "next_hop_mac", "wan0", "99 of 1600", "it was refused", "1 packets"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Everything that there is to see, of one moment.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::destinations::DestinationTraffic;
+use super::times::Times;
+use super::{Measured, health};
+use crate::control::config::Config;
+use crate::control::forwarder::Forwarder;
+use crate::control::generations::Running;
+use crate::control::report::{Health, ReloadStatus};
+use crate::counters::{self, Counters, Traffic};
+use crate::io::hardware::Hardware;
+use crate::worker::Shared;
+
+/// What there is to see.
+///
+/// The counters of a worker are one consistent copy, and all copies together hold no less than nothing, so that every
+/// packet is accounted for. What went by each queue and to each destination is read beside that, packet by packet.
+pub struct Snapshot {
+    /// How well it goes.
+    pub health: Health,
+    /// What runs.
+    pub running: Running,
+    /// Since the daemon started.
+    pub uptime: Duration,
+    /// Memory of the compiled table, in bytes.
+    pub table_size: usize,
+    /// The workers, by number.
+    pub workers: Vec<WorkerSnapshot>,
+    /// The devices, in the order of the configuration.
+    pub devices: Vec<DeviceSnapshot>,
+    /// What devices and pools say of themselves.
+    pub hardware: Hardware,
+    /// Every destination of the running table.
+    pub destinations: Vec<DestinationTraffic>,
+    /// What was sent to those without metrics of their own.
+    pub others: Traffic,
+    /// How changes of the table went.
+    pub times: Times,
+    /// The newest reloads, the newest first.
+    pub reloads: Vec<ReloadStatus>,
+}
+
+/// One worker.
+pub struct WorkerSnapshot {
+    /// Its core.
+    pub core: usize,
+    /// What it counted.
+    pub counters: Counters,
+    /// How it spent its time.
+    pub measured: Measured,
+    /// Datagrams of which it remembers or awaits the first fragment.
+    pub fragment_datagrams: u64,
+    /// Bytes of fragments that wait for their first.
+    pub fragment_bytes: u64,
+}
+
+/// One device.
+pub struct DeviceSnapshot {
+    /// Its name.
+    pub name: String,
+    /// What came and went by each queue; a worker's number is that of its queue.
+    pub queues: Vec<QueueSnapshot>,
+}
+
+/// One queue pair of a device.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueSnapshot {
+    /// Received.
+    pub rx: Traffic,
+    /// Taken by the device.
+    pub tx: Traffic,
+}
+
+impl Snapshot {
+    /// Looks at everything. Takes as long as the workers take to say what they measured, which is well below a millisecond
+    /// unless one is stuck.
+    pub fn take(forwarder: &Forwarder) -> Self {
+        let config = forwarder.config();
+        let measured = forwarder.metrics().measured();
+        // After the measurements, which can take a while.
+        let counters = counters::read_all(forwarder.workers().iter().map(|worker| &worker.counters));
+        let workers = config.workers.cores.iter().zip(forwarder.workers()).zip(counters).zip(measured);
+        let workers: Vec<_> = workers
+            .map(|(((&core, shared), counters), measured)| WorkerSnapshot {
+                core,
+                counters,
+                measured,
+                fragment_datagrams: shared.fragments.datagrams.load(Relaxed),
+                fragment_bytes: shared.fragments.bytes.load(Relaxed),
+            })
+            .collect();
+        let (destinations, others) = forwarder.generations().destinations();
+        let (times, reloads) = forwarder.changes();
+        let hardware = forwarder.metrics().hardware();
+        Self {
+            health: health::judge(config, &workers, &hardware, reloads.first()),
+            running: forwarder.generations().running(),
+            uptime: forwarder.uptime(),
+            table_size: forwarder.generations().look(|state| state.table.size()),
+            workers,
+            devices: devices(config, forwarder.workers()),
+            hardware,
+            destinations,
+            others,
+            times,
+            reloads,
+        }
+    }
+
+    /// The sum over all workers.
+    pub fn total(&self) -> Counters {
+        counters::total(self.workers.iter().map(|worker| &worker.counters))
+    }
+}
+
+fn devices(config: &Config, workers: &[std::sync::Arc<Shared>]) -> Vec<DeviceSnapshot> {
+    let queues = |index: usize| {
+        let tallies = workers.iter().filter_map(move |worker| worker.devices.get(index));
+        tallies.map(|tally| QueueSnapshot { rx: tally.rx.read(), tx: tally.tx.read() }).collect()
+    };
+    let devices = config.devices.iter().enumerate();
+    devices.map(|(index, device)| DeviceSnapshot { name: device.name.clone(), queues: queues(index) }).collect()
+}
