@@ -256,9 +256,11 @@ impl Sender {
         burst: &Burst,
         [mut v4, mut v6]: [Answers<'_>; 2],
     ) {
-        if v4.len() == frames.len() && burst.others.is_empty() {
+        let is_alike = v4.len() == frames.len() || v6.len() == frames.len();
+        if is_alike && burst.others.is_empty() {
             // Most bursts: all alike, so that nothing is to be asked of each.
-            let packets = frames.drain(..).zip(burst.plain.iter().zip(v4));
+            let answers = if v4.len() == frames.len() { v4 } else { v6 };
+            let packets = frames.drain(..).zip(burst.plain.iter().zip(answers));
             return self.send_all(work, packets.map(|(frame, (&plain, answer))| (frame, plain, answer)));
         }
         let mut others = burst.others.iter();
