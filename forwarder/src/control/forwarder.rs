@@ -114,6 +114,12 @@ impl Forwarder {
         (history.times().clone(), history.reloads())
     }
 
+    /// Why something could not be kept at last, and why what ran before goes on and not the configured table.
+    pub(super) fn unlike_configured(&self) -> (Option<String>, Option<String>) {
+        let not_kept = self.generations.kept().and_then(|kept| kept.status().problem);
+        (not_kept, lock(&self.instead).clone())
+    }
+
     /// Tells every worker to end.
     pub fn stop_workers(&self) {
         self.stopping.store(true, Ordering::Relaxed);

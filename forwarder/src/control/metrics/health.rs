@@ -10,13 +10,19 @@ use crate::io::hardware::Hardware;
 /// A pool is short when less than one buffer in so many is free: bursts then find none.
 const FREE_SHARE: u64 = 16;
 
+/// What came of changes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Changes<'a> {
+    /// The newest reload.
+    pub(super) last_reload: Option<&'a ReloadStatus>,
+    /// Why something could not be kept at last.
+    pub(super) not_kept: Option<&'a str>,
+    /// Why what ran before goes on since the start, and not the configured table.
+    pub(super) instead: Option<&'a str>,
+}
+
 /// Judges.
-pub(super) fn judge(
-    config: &Config,
-    workers: &[WorkerSnapshot],
-    hardware: &Hardware,
-    last_reload: Option<&ReloadStatus>,
-) -> Health {
+pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hardware, changes: Changes<'_>) -> Health {
     let mut reasons = Vec::new();
     let mut reason = |code: &str, message: String| reasons.push(Reason { code: code.to_owned(), message });
     for (number, worker) in workers.iter().enumerate().filter(|(_, worker)| worker.measured.stalled) {
@@ -34,8 +40,14 @@ pub(super) fn judge(
         let (name, size, free) = (&pool.name, pool.size, pool.size.saturating_sub(pool.in_use));
         reason("buffers_short", format!("pool {name} has {free} of {size} buffers free; give DPDK more memory"));
     }
-    if let Some(error) = last_reload.and_then(|last| last.error.as_ref()) {
+    if let Some(error) = changes.last_reload.and_then(|last| last.error.as_ref()) {
         reason("reload_failed", format!("the last reload failed: {error}"));
+    }
+    if let Some(problem) = changes.not_kept {
+        reason("not_kept", format!("what runs would not survive a restart: {problem}"));
+    }
+    if let Some(instead) = changes.instead {
+        reason("not_configured", instead.to_owned());
     }
     let imbalance = counters::total(workers.iter().map(|worker| &worker.counters)).imbalance();
     if imbalance != 0 {
@@ -45,8 +57,16 @@ pub(super) fn judge(
 }
 
 /// Every code of a reason, so that a metric exists before it is needed.
-pub(super) const CODES: [&str; 6] =
-    ["worker_stalled", "no_next_hop", "link_down", "buffers_short", "reload_failed", "imbalance"];
+pub(super) const CODES: [&str; 8] = [
+    "worker_stalled",
+    "no_next_hop",
+    "link_down",
+    "buffers_short",
+    "reload_failed",
+    "not_kept",
+    "not_configured",
+    "imbalance",
+];
 
 #[cfg(test)]
 mod tests {
@@ -86,10 +106,10 @@ mod tests {
     #[test]
     fn all_is_well() {
         let hop = "next_hop_mac = \"02:00:00:00:00:02\"";
-        let health = judge(&config(hop), &[worker(false, 5)], &hardware(true, 1500), None);
+        let health = judge(&config(hop), &[worker(false, 5)], &hardware(true, 1500), Changes::default());
         assert_eq!((health.state.as_str(), codes(&health)), (Health::READY, vec![]));
         // A backend without hardware has nothing to say against it.
-        assert!(judge(&config(hop), &[worker(false, 5)], &Hardware::default(), None).reasons.is_empty());
+        assert!(judge(&config(hop), &[worker(false, 5)], &Hardware::default(), Changes::default()).reasons.is_empty());
     }
 
     #[test]
@@ -102,10 +122,21 @@ mod tests {
             ok: false,
             error: Some("it was refused".to_owned()),
         };
-        let health = judge(&config(""), &[worker(true, 6)], &hardware(false, 1501), Some(&failed));
+        let changes =
+            Changes { last_reload: Some(&failed), not_kept: Some("the disk is full"), instead: Some("it is older") };
+        let health = judge(&config(""), &[worker(true, 6)], &hardware(false, 1501), changes);
         assert_eq!((health.state.as_str(), codes(&health)), (Health::DEGRADED, CODES.to_vec()));
         let text: String = health.reasons.iter().map(|reason| format!("{}\n", reason.message)).collect();
-        for word in ["core 3", "next_hop_mac", "wan0", "99 of 1600", "it was refused", "1 packets"] {
+        for word in [
+            "core 3",
+            "next_hop_mac",
+            "wan0",
+            "99 of 1600",
+            "it was refused",
+            "disk is full",
+            "it is older",
+            "1 packets",
+        ] {
             assert!(text.contains(word), "{word}: {text}");
         }
     }

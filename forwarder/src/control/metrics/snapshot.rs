@@ -96,8 +96,14 @@ impl Snapshot {
         let (destinations, others) = forwarder.generations().destinations();
         let (times, reloads) = forwarder.changes();
         let hardware = forwarder.metrics().hardware();
+        let (not_kept, instead) = forwarder.unlike_configured();
+        let changes = health::Changes {
+            last_reload: reloads.first(),
+            not_kept: not_kept.as_deref(),
+            instead: instead.as_deref(),
+        };
         Self {
-            health: health::judge(config, &workers, &hardware, reloads.first()),
+            health: health::judge(config, &workers, &hardware, changes),
             running: forwarder.generations().running(),
             uptime: forwarder.uptime(),
             table_size: forwarder.generations().look(|state| state.table.size()),
