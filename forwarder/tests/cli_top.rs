@@ -13,7 +13,8 @@ mod control_support;
 mod metrics_support;
 
 use std::io::{BufRead, Write};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -143,6 +144,31 @@ fn a_daemon_that_goes_is_told_and_ctrl_c_ends() {
     terminal.wait_for("another daemon's answer", |screen| screen.contains("every packet is accounted for"));
     terminal.press("C-c");
     terminal.wait_for("the end", |screen| screen.contains("ended: 0"));
+}
+
+/// What reads keys from a terminal that is gone reads nothing, again and again.
+#[test]
+fn without_its_terminal_it_ends() {
+    let (running, _) = serving(&[], "");
+    let socket = running.place.socket();
+    let Some(terminal) = start(&socket) else { return };
+    terminal.wait_for("the first look", |screen| screen.contains("generation 42"));
+    drop(terminal);
+    let start = Instant::now();
+    while let Some(process) = process_with(&socket) {
+        assert!(start.elapsed() < PATIENCE, "{} goes on without a terminal", process.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A process, in /proc, that was started with `argument`.
+fn process_with(argument: &Path) -> Option<PathBuf> {
+    let mut processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let was_given = |process: &PathBuf| {
+        let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        line.split(|&byte| byte == 0).any(|word| word == argument.as_os_str().as_bytes())
+    };
+    processes.find(was_given)
 }
 
 #[test]

@@ -9,11 +9,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use forwarder::control::report::Top;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
@@ -42,6 +44,7 @@ pub(crate) fn top(socket: Option<&Path>, output: &Output) -> Result<ExitCode, Fa
     // The first answer before the screen changes: what is wrong from the start is told as by any other command.
     let first = look(&mut client)?;
     let stop = signals().map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
+    end_with_terminal().map_err(|error| screen(&error))?;
     let mut terminal = ratatui::try_init().map_err(|error| screen(&error))?;
     let ended =
         Watch { socket, client: Some(client), rates: Rates::new(first), trouble: None }.run(&mut terminal, &stop);
@@ -61,6 +64,23 @@ fn signals() -> io::Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// Ends the process when the terminal goes away: who waits for keys does not notice, and would try to read for ever.
+fn end_with_terminal() -> io::Result<()> {
+    let watch = || {
+        let stdin = io::stdin();
+        loop {
+            // What is asked for is nothing; that the other side has hung up is told all the same.
+            let mut terminal = [PollFd::new(&stdin, PollFlags::empty())];
+            match poll(&mut terminal, None) {
+                Err(rustix::io::Errno::INTR) | Ok(0) => {}
+                _ => break,
+            }
+        }
+        let _ = signal_hook::low_level::emulate_default_handler(SIGHUP);
+    };
+    thread::Builder::new().name("terminal".into()).spawn(watch).map(|_| ())
 }
 
 fn look(client: &mut Client) -> Result<Top, Failure> {
