@@ -4,7 +4,7 @@
 //! | file | content |
 //! |---|---|
 //! | `N.table` | one line of 1,024 bytes, [`Header`] as JSON, filled up with spaces, and its checksum; then a table document |
-//! | `N.journal` | the patches since, [`Record`]s end to end |
+//! | `N.journal` | the patches since, records end to end |
 //! | `N.new` | a table that is being written |
 //!
 //! `N` counts up, so the newest is what was accepted last, whatever its generation. Checksums are SipHash-1-3, 64 bits.
