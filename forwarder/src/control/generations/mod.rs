@@ -12,9 +12,9 @@ mod reload;
 mod rollback;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use tables::generation::Epoch;
+use tables::generation::{Epoch, Late};
 use tables::impact::Census;
 use tables::table::{Compiler, Reclaim, Viewpoint};
 use tables::{Fault, Faults, Publisher, Reader, Source};
@@ -113,6 +113,8 @@ struct Line {
     digest: Option<u128>,
     /// A patch has begun to change the source and has not come to an end.
     torn: bool,
+    /// When the running table was published.
+    published: Instant,
 }
 
 impl Generations {
@@ -136,7 +138,15 @@ impl Generations {
             workers,
             guards: Guards::default(),
             kept: None,
-            line: Mutex::new(Line { publisher, compiler, left_behind: Vec::new(), census, digest: None, torn: false }),
+            line: Mutex::new(Line {
+                publisher,
+                compiler,
+                left_behind: Vec::new(),
+                census,
+                digest: None,
+                torn: false,
+                published: Instant::now(),
+            }),
             source: RwLock::new(source),
             running: Mutex::new(running),
             loading: Loading::default(),
@@ -194,6 +204,7 @@ impl Generations {
         let since = if state.revision == 0 { SystemTime::now() } else { running.since };
         let description = describe(source, &state, since);
         lock(&self.destinations).add(&state);
+        line.published = Instant::now();
         let epoch = line.publisher.publish(Box::new(state));
         *running = description;
         drop(running);
@@ -201,14 +212,19 @@ impl Generations {
         epoch
     }
 
-    /// Waits until every worker forwards by what was published; then what patches left behind is free again. Which
-    /// workers are late, if any are.
-    fn wait(&self, line: &mut Line, epoch: Epoch) -> Result<(), Vec<usize>> {
+    /// Waits until every worker forwards by what was published; then what patches left behind is free again. How long that
+    /// took from the publication on, and which workers are late, if any are.
+    fn wait(&self, line: &mut Line, epoch: Epoch) -> (Duration, Result<(), Vec<usize>>) {
         let waited = line.publisher.wait(epoch, PATIENCE);
-        waited.map_err(|late| late.0.into_iter().filter(|reader| *reader < self.workers).collect::<Vec<_>>())?;
+        let swap = line.published.elapsed();
+        let late = |late: Late| late.0.into_iter().filter(|reader| *reader < self.workers).collect();
+        (swap, waited.map_err(late).map(|()| self.tidy(line)))
+    }
+
+    /// Nobody looks at what was before any more.
+    fn tidy(&self, line: &mut Line) {
         lock(&self.destinations).settle();
         line.left_behind.drain(..).for_each(|left| line.compiler.reclaim(left));
-        Ok(())
     }
 }
 

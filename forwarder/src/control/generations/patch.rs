@@ -243,10 +243,9 @@ impl Attempt<'_> {
         self.line.census = census;
         let Some(state) = state else { return Ok(Ok(())) };
         self.count(&changes, start);
-        let start = Instant::now();
         let epoch = self.generations.show(self.line, &source, state);
         drop(source);
-        Ok(self.wait(epoch, start))
+        Ok(self.wait(epoch))
     }
 
     fn make_in_copy(&mut self) -> Result<Swapped, Refusal> {
@@ -261,12 +260,11 @@ impl Attempt<'_> {
         let state = self.compile(&source, &changes)?;
         self.line.census = if changes.renumbered { Census::of(&source) } else { census };
         self.count(&changes, start);
-        let start = Instant::now();
         let mut current = self.generations.write();
         let epoch = self.generations.show(self.line, &source, state);
         let old = std::mem::replace(&mut *current, source);
         drop(current);
-        let waited = self.wait(epoch, start);
+        let waited = self.wait(epoch);
         drop(old);
         Ok(waited)
     }
@@ -300,9 +298,9 @@ impl Attempt<'_> {
         done.revision += 1;
     }
 
-    fn wait(&mut self, epoch: u64, start: Instant) -> Swapped {
-        let waited = self.generations.wait(self.line, epoch);
-        self.done.swap = start.elapsed();
+    fn wait(&mut self, epoch: u64) -> Swapped {
+        let (swap, waited) = self.generations.wait(self.line, epoch);
+        self.done.swap = swap;
         waited
     }
 }

@@ -192,9 +192,8 @@ impl Generations {
         let kept = self.keep(&loaded.source, &accepted, options.force);
         reloaded.kept = kept.map_err(|error| ReloadError::NotKept { document, error, running })?;
 
-        let start = Instant::now();
-        let swapped = self.replace(line, loaded, census);
-        reloaded.swap = start.elapsed();
+        let (swap, swapped) = self.replace(line, loaded, census);
+        reloaded.swap = swap;
         match swapped {
             Ok(()) => Ok(reloaded),
             Err(workers) => Err(ReloadError::Late { generation: reloaded.generation, workers }),
@@ -212,19 +211,21 @@ impl Generations {
         }
     }
 
-    /// Puts all that goes on from `loaded` in the place of what was; the workers that are late, if any are.
-    fn replace(&self, line: &mut Line, loaded: Loaded, census: Census) -> Result<(), Vec<usize>> {
+    /// Puts all that goes on from `loaded` in the place of what was; how long it took until every worker was seen on it, and
+    /// the workers that are late, if any are.
+    fn replace(&self, line: &mut Line, loaded: Loaded, census: Census) -> (Duration, Result<(), Vec<usize>>) {
         let Loaded { source, compiler, state } = loaded;
         let mut current = self.write();
         let epoch = self.show(line, &source, state);
-        let old = std::mem::replace(&mut *current, source);
+        let old_source = std::mem::replace(&mut *current, source);
         drop(current);
         // What the old lineage left behind goes with it.
-        line.compiler = compiler;
+        let old_compiler = std::mem::replace(&mut line.compiler, compiler);
         line.left_behind.clear();
         (line.census, line.digest, line.torn) = (census, None, false);
-        let waited = self.wait(line, epoch);
-        drop(old);
-        waited
+        let swapped = self.wait(line, epoch);
+        // Memory that workers never looked at: they need not wait for its end.
+        drop((old_source, old_compiler));
+        swapped
     }
 }
