@@ -20,8 +20,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cli_support::{Run, sluice};
-use control_support::{Client, Place, Running};
-use feed::{Feed, Feeder, udp};
+use control_support::{Client, Place, Running, frame, frame_to};
+use feed::{Feed, Feeder};
 use forwarder::control::methods::capture::CapturePart;
 use forwarder::control::peer::{Peer, Right};
 use forwarder::control::{methods, rpc};
@@ -93,7 +93,7 @@ fn file(running: &Running) -> PathBuf {
 #[test]
 fn tshark_reads_every_packet_twice_with_its_fate() {
     let (running, feeder) = daemon();
-    let frames = [udp([198, 51, 100, 1], OWNED), udp([198, 51, 100, 1], FREE), udp([198, 51, 100, 3], 1)];
+    let frames = [frame(OWNED), frame(FREE), frame_to([198, 51, 100, 3], 1)];
     let out = file(&running);
     let run = capture(&running, &feeder, &frames, &["--out", out.to_str().unwrap(), "--count", "30", "--json"]);
     assert_eq!(run.good_json(), json!({"file": out, "packets": 30, "lost": 0}));
@@ -116,7 +116,7 @@ fn tshark_reads_every_packet_twice_with_its_fate() {
 #[test]
 fn filters_drops_and_samples_leave_the_rest_out() {
     let (running, feeder) = daemon();
-    let frames = [udp([198, 51, 100, 1], OWNED), udp([198, 51, 100, 1], FREE), udp([198, 51, 100, 77], OWNED)];
+    let frames = [frame(OWNED), frame(FREE), frame_to([198, 51, 100, 77], OWNED)];
     let out = file(&running);
     let captured = |more: &[&str]| {
         let run =
@@ -144,7 +144,7 @@ fn a_signal_ends_a_capture_in_order_and_a_pipe_will_do() {
         socket.display()
     );
     let mut child = Command::new("bash").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
-    let frame = udp([198, 51, 100, 1], OWNED);
+    let frame = frame(OWNED);
     let mut stdout = child.stdout.take().unwrap();
     let reader = thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -181,7 +181,7 @@ fn what_a_user_gets_wrong_is_told() {
     assert!(wrong(&["--out", "/nonexistent/x"]).failed(1).contains("/nonexistent/x"));
     // It was stopped at once, so that the next one is not refused.
     let started = Instant::now();
-    let run = capture(&running, &feeder, &[udp([198, 51, 100, 1], OWNED)], &["--out", out, "--count", "1"]);
+    let run = capture(&running, &feeder, &[frame(OWNED)], &["--out", out, "--count", "1"]);
     assert!(run.status == 0 && started.elapsed() < Duration::from_secs(4), "{run:?}");
 }
 
@@ -194,7 +194,7 @@ fn begin(client: &mut Client, feeder: &Feeder, params: Value) -> (Value, u64) {
     let number = client.result("capture", params)["capture"].clone();
     let mut packets = 0;
     while packets == 0 {
-        feeder.feed(udp([198, 51, 100, 1], OWNED));
+        feeder.feed(frame(OWNED));
         packets = read(client, &number).packets;
     }
     // What came last may still be on its way.
@@ -211,7 +211,7 @@ fn a_reader_that_does_not_keep_up_loses_packets_and_knows_how_many() {
     let (number, before) = begin(&mut client, &feeder, json!({ "snap_length": 1024 }));
     let received = |running: &Running| running.forwarder.stats().counters.rx;
     let start = received(&running);
-    let mut frame = udp([198, 51, 100, 1], OWNED);
+    let mut frame = frame(OWNED);
     frame.resize(800, 0);
     let started = Instant::now();
     (0..FED).for_each(|_| feeder.feed(frame.clone()));

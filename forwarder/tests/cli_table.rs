@@ -212,7 +212,7 @@ fn diff_lists_what_moves() {
     assert_eq!(same["changes"], json!([]));
     let elsewhere = sluice(&["table", "diff", a, b, "--datacenter", "CDG", "--exit-code", "--json"]).good_json();
     assert_eq!(elsewhere["changes"], json!([]));
-    sluice(&["table", "diff", a, b, "--datacenter", "XXX"]).failed(1);
+    sluice(&["table", "diff", a, b, "--datacenter", "NRT"]).failed(1);
     sluice(&["table", "diff", a, b]).failed(2);
 }
 

@@ -53,9 +53,15 @@ pub fn table(generation: Option<u64>, moved: bool) -> String {
 
 /// A UDP packet from 203.0.113.7:53 to `port` of 198.51.100.1, in a frame.
 pub fn frame(port: u16) -> Vec<u8> {
+    frame_to([198, 51, 100, 1], port)
+}
+
+/// The same to another address.
+pub fn frame_to([a, b, c, d]: [u8; 4], port: u16) -> Vec<u8> {
     // DF, TTL 64, UDP, checksum to come.
-    let mut ip = vec![0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 203, 0, 113, 7, 198, 51, 100, 1, 0, 53];
+    let mut ip = vec![0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 203, 0, 113, 7, a, b, c, d, 0, 53];
     let sum: u32 = ip[..20].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
     ip[10..12].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
     ip.extend(port.to_be_bytes());
     ip.extend([0, 8, 0, 0]);

@@ -86,20 +86,3 @@ impl PacketIo for Feed {
         Nanos(0)
     }
 }
-
-/// A UDP packet from 203.0.113.7 port 53.
-pub(crate) fn udp(to: [u8; 4], port: u16) -> Vec<u8> {
-    let mut frame = vec![0; 42];
-    frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]);
-    frame[14..24].copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17]);
-    frame[26..30].copy_from_slice(&[203, 0, 113, 7]);
-    frame[30..34].copy_from_slice(&to);
-    frame[35] = 53;
-    frame[36..38].copy_from_slice(&port.to_be_bytes());
-    frame[39] = 8;
-    let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
-    frame
-}

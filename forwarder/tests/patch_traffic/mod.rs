@@ -11,6 +11,8 @@ use forwarder::counters::CountersReport;
 use forwarder::io::memory::VecBuf;
 use forwarder::io::{Allocator, DeviceIndex, Nanos, PacketBuf, PacketIo, Received};
 
+use crate::control_support::frame_to;
+
 /// Every port of it belongs to [`FIXED_SERVER`], whatever is patched.
 pub(crate) const FIXED_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 101, 1);
 pub(crate) const FIXED_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 3);
@@ -68,26 +70,9 @@ impl Traffic {
         let to = if fixed { FIXED_ADDRESS } else { (self.address)(scattered) };
         self.seen.fixed.fetch_add(u64::from(fixed), Relaxed);
         let mut buf = self.spare.pop_front().unwrap_or_default();
-        buf.refill(&frame(to, (scattered >> 8) as u16 | 1));
+        buf.refill(&frame_to(to.octets(), (scattered >> 8) as u16 | 1));
         buf
     }
-}
-
-/// A UDP packet in a frame.
-fn frame(to: Ipv4Addr, port: u16) -> [u8; 42] {
-    let mut frame = [0; 42];
-    frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]);
-    frame[14..24].copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17]);
-    frame[26..30].copy_from_slice(&[203, 0, 113, 7]);
-    frame[30..34].copy_from_slice(&to.octets());
-    frame[35] = 53;
-    frame[36..38].copy_from_slice(&port.to_be_bytes());
-    frame[39] = 8;
-    let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
-    frame
 }
 
 impl Allocator<VecBuf> for Traffic {
