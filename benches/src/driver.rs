@@ -60,12 +60,12 @@ pub fn cores() -> Vec<CoreId> {
     core_affinity::get_core_ids().unwrap_or_default()
 }
 
-/// Runs a worker for each of `queues` while `control` runs here.
+/// Runs a worker for each of `queues` while `control` runs here, with what it shares with them.
 pub fn run<Io: PacketIo + Send, T>(
     plan: &Plan<'_>,
     queues: Vec<Io>,
     readers: Vec<Reader<ForwardingState>>,
-    control: impl FnOnce() -> T,
+    control: impl FnOnce(&[Arc<Shared>]) -> T,
 ) -> Outcome<T> {
     let count = queues.len();
     let shared: Vec<Arc<Shared>> = (0..count).map(|_| Arc::new(Shared::new(plan.settings.devices.len()))).collect();
@@ -86,7 +86,7 @@ pub fn run<Io: PacketIo + Send, T>(
             })
         };
         let threads: Vec<_> = parts.map(start).collect();
-        let control = control();
+        let control = control(&shared);
         shared.iter().for_each(|shared| shared.stop.store(true, Ordering::Relaxed));
         (threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect(), control)
     });

@@ -2,6 +2,7 @@
 //! What the real worker costs a packet on DPDK: received, forwarded, sent. `benches/README.md` has the method.
 
 mod ring;
+mod turns;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use forwarder::state::ForwardingState;
 use ring::Ring;
 use serde_json::json;
 use tables::{Publisher, Reader, Source};
+use turns::Shadow;
 
 /// Before this much time the caches are cold, and the processor's clock low.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -58,6 +60,12 @@ struct Args {
     /// How long to measure
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     seconds: f64,
+    /// Half of the time, by turns, hold one packet in N against another table, and tell what that costs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    shadow: Option<u64>,
+    /// Servers of that other table; with as many as in the first, no packet's fate is another
+    #[arg(long, value_name = "N", requires = "shadow", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    shadow_servers: Option<u32>,
     /// The capture's name; it is written anew, and stays
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
@@ -90,6 +98,11 @@ fn run(args: &Args) -> Result<(), String> {
     let (mut dpdk, huge_pages) = start(args, &images)?;
     let settings = Arc::new(network::settings(dpdk.mac(DeviceIndex(0))));
     let readers = publish(shape, &settings, args.queues)?;
+    let shadow = args.shadow.map(|every| {
+        let shape = Shape { servers: args.shadow_servers.unwrap_or(args.servers), ..shape };
+        Ok::<_, String>(Shadow { state: Arc::new(build(shape, 2, &settings)?), settings: Arc::clone(&settings), every })
+    });
+    let shadow = shadow.transpose()?;
     let queues = dpdk.queues();
     let phase = AtomicU32::new(0);
     let plan =
@@ -98,10 +111,10 @@ fn run(args: &Args) -> Result<(), String> {
     let outcome = if args.source == From::Ring {
         let images: Arc<[Image]> = images.into();
         let rings = queues.into_iter().map(|io| Ring::new(io, Arc::clone(&images))).collect();
-        forward(&plan, rings, readers, args)
+        forward(&plan, rings, readers, args, shadow)
     } else {
         drop(images);
-        forward::<DpdkIo>(&plan, queues, readers, args)
+        forward::<DpdkIo>(&plan, queues, readers, args, shadow)
     };
     let machine = watch.machine();
     report(args, outcome, huge_pages, &machine)
@@ -128,10 +141,13 @@ fn start(args: &Args, images: &[Image]) -> Result<(Dpdk, bool), String> {
 
 /// Publishes the table; one reader for each worker.
 fn publish(shape: Shape, settings: &Settings, workers: u16) -> Result<Vec<Reader<ForwardingState>>, String> {
-    let source = Source::from_reader(Pool::new(shape)).map_err(|faults| faults.to_string())?;
-    let state = ForwardingState::build(&source, 1, &network::viewpoint(), settings).map_err(|f| f.to_string())?;
     // The readers keep the state when the publisher goes.
-    Ok(Publisher::new(Box::new(state), workers.into()).1)
+    Ok(Publisher::new(Box::new(build(shape, 1, settings)?), workers.into()).1)
+}
+
+fn build(shape: Shape, generation: u64, settings: &Settings) -> Result<ForwardingState, String> {
+    let source = Source::from_reader(Pool::new(shape)).map_err(|faults| faults.to_string())?;
+    ForwardingState::build(&source, generation, &network::viewpoint(), settings).map_err(|faults| faults.to_string())
 }
 
 fn forward<Io: forwarder::io::PacketIo + Send>(
@@ -139,9 +155,13 @@ fn forward<Io: forwarder::io::PacketIo + Send>(
     queues: Vec<Io>,
     readers: Vec<Reader<ForwardingState>>,
     args: &Args,
+    shadow: Option<Shadow>,
 ) -> Outcome<()> {
     let time = WARM_UP + Duration::from_secs_f64(args.seconds.clamp(0.01, 3600.0));
-    driver::run(plan, queues, readers, || thread::sleep(time))
+    driver::run(plan, queues, readers, |workers| match shadow {
+        None => thread::sleep(time),
+        Some(shadow) => shadow.take_turns(workers, time, plan.phase),
+    })
 }
 
 fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine) -> Result<(), String> {
@@ -159,6 +179,7 @@ fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine
         warm(worker).for_each(|window| all.add(window.time, window.packets as usize));
     }
     let (ns, mpps) = (all.nanoseconds(), round(mpps));
+    let cost = args.shadow.map(|_| turns::cost(&outcome.windows));
     let text = if args.json {
         json!({
             "program": "worker",
@@ -167,6 +188,7 @@ fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine
             "frame": args.frame, "burst": args.burst, "queues": args.queues,
             "ns_per_packet": ns, "mpps": mpps, "windows": all.count(),
             "rx": counters.rx, "tx": counters.tx, "drops": counters.dropped_total(),
+            "shadow": cost,
             "dpdk_huge_pages": huge_pages,
             "machine": machine,
         })
@@ -174,8 +196,10 @@ fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine
     } else {
         let (p50, p5, min) = (ns.p50, ns.p5, ns.min);
         let (addresses, workers, line) = (args.addresses, args.queues, machine.line());
+        let cost = cost.map_or_else(String::new, |cost| format!("{cost}\n"));
         format!(
-            "{addresses} addresses, {workers} workers: {p50} ns a packet (5 %: {p5}, best: {min}), {mpps} Mpps in all\n{line}"
+            "{addresses} addresses, {workers} workers: {p50} ns a packet (5 %: {p5}, best: {min}), {mpps} Mpps in all\n\
+             {cost}{line}"
         )
     };
     writeln!(io::stdout(), "{text}").map_err(|error| format!("cannot write to standard output: {error}"))

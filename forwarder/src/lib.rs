@@ -14,7 +14,10 @@ pub mod io;
 mod leaving;
 pub mod pipeline;
 pub mod replay;
+mod sampler;
 pub mod settings;
+pub mod shadow;
+pub mod slot;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -3,69 +3,33 @@
 
 pub mod handoff;
 pub mod meter;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 use std::hint;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use tables::Reader;
 
 use crate::capture::tap::Tap;
-use crate::capture::{Moment, Nobody, TapSlot, Witness};
-use crate::counters::{CounterCell, Counters, DropReason, Tally};
+use crate::capture::{Moment, Nobody, Witness};
+use crate::counters::{CounterCell, Counters, DropReason};
 use crate::io::{DeviceIndex, Nanos, PacketBuf, PacketIo, Received};
 use crate::pipeline::{Arrival, Output, Pipeline};
 use crate::settings::Settings;
+use crate::shadow::Scout;
+use crate::slot::Slot;
 use crate::state::ForwardingState;
 use handoff::Handoff;
 use meter::Meter;
+pub use shared::{DeviceTally, FragmentGauges, Shared};
 
 /// Rounds between two looks at what seldom changes: often enough for a stop to seem immediate, and seldom enough to
 /// cost nothing.
 const ROUNDS_BETWEEN_HOUSEKEEPING: usize = 256;
-
-/// What a worker shares with control, beside the published state.
-#[derive(Debug, Default)]
-pub struct Shared {
-    /// The worker's counters.
-    pub counters: CounterCell,
-    /// What it received and transmitted by each device.
-    pub devices: Box<[DeviceTally]>,
-    /// What it remembers of fragments, as of its last housekeeping.
-    pub fragments: FragmentGauges,
-    /// Set to end [`Worker::run`].
-    pub stop: AtomicBool,
-    /// Where a tap is left for it.
-    pub tap: TapSlot,
-}
-
-/// A worker's queues of one device.
-#[derive(Debug, Default)]
-pub struct DeviceTally {
-    /// Received.
-    pub rx: Tally,
-    /// Taken by the device.
-    pub tx: Tally,
-}
-
-/// How full a worker's memory of fragments is.
-#[derive(Debug, Default)]
-pub struct FragmentGauges {
-    /// Datagrams that are remembered, or waited for.
-    pub datagrams: AtomicU64,
-    /// Bytes of packets that wait.
-    pub bytes: AtomicU64,
-}
-
-impl Shared {
-    /// For a worker that polls so many devices.
-    pub fn new(devices: usize) -> Self {
-        Self { devices: (0..devices).map(|_| DeviceTally::default()).collect(), ..Self::default() }
-    }
-}
 
 /// One worker: it owns its queues, its pipeline and its counters.
 pub struct Worker<Io: PacketIo> {
@@ -88,6 +52,8 @@ struct Path<Io: PacketIo> {
     output: Output<Io::Buf>,
     /// While somebody captures.
     tap: Option<Box<Tap>>,
+    /// While there is a shadow.
+    scout: Option<Box<Scout>>,
 }
 
 impl<Io: PacketIo> Worker<Io> {
@@ -112,6 +78,7 @@ impl<Io: PacketIo> Worker<Io> {
             pipeline: Pipeline::new(settings, burst, handoff.member()),
             handoff,
             tap: None,
+            scout: None,
         };
         Self { reader, shared, devices, path }
     }
@@ -153,6 +120,7 @@ impl<Io: PacketIo> Worker<Io> {
     /// What time brings without any frame: fragments have waited long enough, and captures begin and end.
     pub fn tick(&mut self) {
         self.path.tend_tap(&self.shared.tap);
+        self.path.tend_scout(&self.shared.scout, self.reader.current());
         let Path { io, pipeline, meter, output, counters, tap, .. } = &mut self.path;
         if let Some(meter) = meter {
             meter.hand_over();
@@ -220,6 +188,9 @@ impl<Io: PacketIo> Path<Io> {
         if let Some(tally) = tally(tallies, device) {
             tally.rx.add(received as u64, bytes);
         }
+        if let Some(scout) = &mut self.scout {
+            scout.look(state, device, &self.frames);
+        }
         let Nanos(start) = self.process(state, device, tallies);
         if let Some(meter) = &mut self.meter {
             let Nanos(end) = self.io.now();
@@ -280,7 +251,7 @@ impl<Io: PacketIo> Path<Io> {
     }
 
     /// Takes up the tap that control has left, and gives up the one that is not wanted any more.
-    fn tend_tap(&mut self, slot: &TapSlot) {
+    fn tend_tap(&mut self, slot: &Slot<Tap>) {
         if let Some(mut tap) = slot.fetch() {
             self.output.reasons = std::mem::take(&mut tap.reasons);
             self.tap = Some(tap);
@@ -290,6 +261,19 @@ impl<Io: PacketIo> Path<Io> {
             if tap.is_over() {
                 self.tap = None;
                 self.output.reasons = Vec::new();
+            }
+        }
+    }
+
+    /// Takes up the scout that control has left, asks for what it has gathered, and gives up the one that is not wanted any more.
+    fn tend_scout(&mut self, slot: &Slot<Scout>, state: &ForwardingState) {
+        if let Some(scout) = slot.fetch() {
+            self.scout = Some(scout);
+        }
+        if let Some(scout) = &mut self.scout {
+            scout.flush(state);
+            if scout.is_over() {
+                self.scout = None;
             }
         }
     }

@@ -18,6 +18,7 @@ use forwarder::capture::tap::Tap;
 use forwarder::capture::{Options, Wanted};
 use forwarder::io::memory::{MemoryIo, VecBuf};
 use forwarder::io::{DeviceIndex, PacketBuf};
+use forwarder::shadow::{Kind, Scout};
 use forwarder::worker::handoff::Handoff;
 use forwarder::worker::{Shared, Worker};
 use tables::Publisher;
@@ -112,6 +113,32 @@ fn a_tapped_worker_allocates_nothing() {
         assert!(measured.count_total == 0 || round == 0, "{} allocations in round {round}", measured.count_total);
     }
     assert!(drain.lost() > 0 && worker.io_mut().sent.len() == 40, "{} lost", drain.lost());
+}
+
+/// Nor does one that holds every packet against another table, whether control keeps up with what differs or not.
+#[test]
+fn a_shadowed_worker_allocates_nothing() {
+    let World { settings, state, .. } = World::load("plain");
+    let shadow = Arc::new(World::load("tagged").state);
+    let (_publisher, mut readers) = Publisher::new(Box::new(state), 1);
+    let shared = Arc::new(Shared::default());
+    let io = MemoryIo::new(settings.devices.len());
+    let (scout, tallies, _changes) = Scout::new(shadow, Arc::clone(&settings), 1);
+    let mut worker = Worker::new(io, settings, 64, readers.pop().unwrap(), Arc::clone(&shared), Handoff::alone());
+    shared.scout.post(scout);
+    worker.tick();
+    let frames = burst();
+    for round in 0..500 {
+        worker.io_mut().recycle();
+        frames.iter().for_each(|frame| worker.io_mut().push(DeviceIndex(0), frame.data()));
+        let measured = measure(|| {
+            worker.poll();
+            worker.tick();
+        });
+        assert!(measured.count_total == 0 || round == 0, "{} allocations in round {round}", measured.count_total);
+    }
+    let seen: u64 = Kind::ALL.into_iter().map(|kind| tallies.read(kind).packets).sum();
+    assert_eq!(seen, 500 * frames.len() as u64);
 }
 
 /// The counter counts: else the test above proves nothing.

@@ -149,6 +149,21 @@ fn examples_are_answered_as_shown_and_results_are_described() {
         };
         ask(&mut client, &serde_json::json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}));
     }
+    // A shadow with packets' fates, and its end; with the answer of one.
+    ask(
+        &mut client,
+        &serde_json::json!({"jsonrpc": "2.0", "method": "shadow_begin", "id": 1,
+        "params": { "path": running.place.path("table.json") }}),
+    );
+    ask(&mut client, &serde_json::json!({"jsonrpc": "2.0", "method": "shadow", "id": 1}));
+    ask(
+        &mut client,
+        examples.iter().map(|(request, _)| request).find(|request| request["method"] == "explain").unwrap(),
+    );
+    ask(
+        &mut client,
+        &serde_json::json!({"jsonrpc": "2.0", "method": "shadow_commit", "params": { "force": true }, "id": 1}),
+    );
     // And one while a large table is read.
     running.place.write("large.json", &format!("{}{}", " ".repeat(64 << 20), table(Some(43), true)));
     std::thread::scope(|scope| {

@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use control_support::{Client, Place, Running};
-use forwarder::explain::{self, Explanation, Protocol, Query, Subject};
+use forwarder::explain::{self, Explanation, Protocol, Query, Question, Subject};
 use forwarder::state::ForwardingState;
 use patch_traffic::{FIXED_ADDRESS, FIXED_SERVER, Seen, Traffic};
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ fn compare(running: &Running, model: &mut Model) {
             let port = Some(model.random.below(1 << 16) as u16);
             let query = Query { address, port, protocol: Protocol::Number(17) };
             let fresh = explain::explain(subject, query).unwrap();
-            let online = running.forwarder.explain(query).unwrap();
+            let online = running.forwarder.explain(Question::Flow(query), None).unwrap();
             // What was patched has no place in a document.
             let online = Explanation { path: fresh.path.clone(), revision: 0, ..online };
             assert_eq!(json!(online), json!(fresh), "{query:?}");

@@ -12,15 +12,12 @@ pub mod drain;
 pub mod filter;
 pub mod pcapng;
 mod record;
-mod sampler;
-mod slot;
 pub mod tap;
 #[cfg(test)]
 mod tests;
 mod witness;
 
 pub use record::Fate;
-pub use slot::TapSlot;
 pub(crate) use witness::{Moment, Nobody, Witness};
 
 use crate::counters::DropReason;

@@ -9,11 +9,11 @@ use rtrb::{Producer, RingBuffer};
 
 use super::drain::Drain;
 use super::record::{Kind, LEN, Record, Seen};
-use super::sampler::Sampler;
 use super::witness::{Moment, Witness};
 use super::{Fate, Options, Wanted};
 use crate::counters::DropReason;
 use crate::io::{DeviceIndex, Nanos, PacketBuf};
+use crate::sampler::Sampler;
 
 /// Bytes of a worker's ring: some ten thousand packets.
 const RING: usize = 4 << 20;
@@ -194,15 +194,17 @@ impl Witness for Tap {
         self.tracked.clear();
         self.next = 0;
         self.is_whole = self.options.wanted == Wanted::All && self.options.every <= 1;
-        if self.options.wanted != Wanted::All || self.sampler.skips(frames.len()) {
+        if self.options.wanted != Wanted::All {
             return;
         }
-        for frame in frames {
-            if self.sampler.takes()
+        let mut from = 0;
+        while let Some(index) = self.sampler.next_of(from, frames.len()) {
+            if let Some(frame) = frames.get(index)
                 && let Some(number) = self.track(frame, 2, Fate::Held)
             {
                 self.write_came(number, frame.data());
             }
+            from = index + 1;
         }
     }
 

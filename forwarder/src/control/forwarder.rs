@@ -17,12 +17,12 @@ use super::load::{Document, PatchDocument};
 use super::metrics::{Metrics, Snapshot, Times};
 use super::peer::Peer;
 use super::report::{
-    self, DeviceStatus, KeptGenerations, LoadingStatus, ReloadStatus, Stats, Status, TableStatus, Top, WorkerStats,
-    WorkerStatus,
+    self, DeviceStatus, KeptGenerations, LoadingStatus, ReloadStatus, ShadowReport, Stats, Status, TableStatus, Top,
+    WorkerStats, WorkerStatus,
 };
+use super::shadow::{ShadowError, Shadows};
 use crate::counters;
-use crate::explain::{self, Explanation, Query, QueryError, Subject};
-use crate::io::DeviceIndex;
+use crate::explain::{Explanation, QueryError, Question, ShadowAnswer, Subject};
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 use crate::worker::Shared;
@@ -40,6 +40,7 @@ pub struct Forwarder {
     stopping: AtomicBool,
     history: Mutex<History>,
     captures: Captures,
+    shadows: Shadows,
     /// Why it did not start with the configured table, until it is given another one.
     instead: Mutex<Option<String>>,
     metrics: Metrics,
@@ -67,6 +68,7 @@ impl Forwarder {
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
             captures: Captures::default(),
+            shadows: Shadows::default(),
             instead: Mutex::default(),
             config,
         };
@@ -130,12 +132,8 @@ impl Forwarder {
 
     /// Reloads, on behalf of `peer`.
     pub fn reload(&self, peer: Peer, document: Document<'_>, options: Options) -> Result<Reloaded, ReloadError> {
-        let from = match document {
-            Document::File(path) => path.display().to_string(),
-            Document::Text(_) => SOCKET.to_owned(),
-        };
         let result = self.generations.reload(document, peer.to_string(), options);
-        self.note(peer, from, options, &result);
+        self.note(peer, origin(document), options, &result);
         result
     }
 
@@ -181,19 +179,41 @@ impl Forwarder {
         KeptGenerations { kept: kept.map(Kept::status), generations: kept.map(Kept::list).unwrap_or_default() }
     }
 
-    /// Where a packet would go.
-    pub fn explain(&self, query: Query) -> Result<Explanation, QueryError> {
-        self.look(|subject| explain::explain(subject, query))
-    }
-
-    /// What would become of a frame that arrives at a device by itself.
-    pub fn explain_frame(&self, frame: &[u8], device: DeviceIndex) -> Explanation {
-        self.look(|subject| explain::explain_frame(subject, frame, device))
-    }
-
-    fn look<T>(&self, look: impl FnOnce(Subject<'_>) -> T) -> T {
+    /// Where a packet would go by what runs, or by a kept generation.
+    pub fn explain(&self, question: Question<'_>, at: Option<u64>) -> Result<Explanation, QueryError> {
         let settings = &self.settings;
-        self.generations.look_with_source(|state, source| look(Subject { state, settings, source }))
+        let running = self.generations.running().generation;
+        if let Some(generation) = at.filter(|&generation| generation != running) {
+            let ask = |state: &_, source: &_| question.ask(Subject { state, settings, source });
+            return self.generations.look_back(generation, ask).map_err(QueryError::Generation)?;
+        }
+        let ask = |state: &_, source: &_| question.ask(Subject { state, settings, source });
+        let mut explanation = self.generations.look_with_source(ask)?;
+        let shadow = self.shadows.look(settings, |subject| question.ask(subject)).transpose()?;
+        explanation.shadow = shadow.map(ShadowAnswer::from);
+        Ok(explanation)
+    }
+
+    /// The shadow, if there is one.
+    pub fn shadows(&self) -> &Shadows {
+        &self.shadows
+    }
+
+    /// Compiles a table beside what runs and holds it against one packet of `every`, on behalf of `peer`.
+    pub fn shadow(&self, peer: Peer, document: Document<'_>, every: u64) -> Result<ShadowReport, ShadowError> {
+        self.shadows.begin(self, peer, (document, origin(document)), every)
+    }
+
+    /// Publishes the shadow, on behalf of `peer`.
+    pub fn commit(&self, peer: Peer, force: bool) -> Result<Reloaded, ShadowError> {
+        let from = self.shadows.report().map_or_else(|| "the shadow".to_owned(), |report| report.from);
+        let result = match self.shadows.commit(self, peer.to_string(), force) {
+            Ok(reloaded) => Ok(reloaded),
+            Err(ShadowError::Reload(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        self.note(peer, from, Options { dry_run: false, force }, &result);
+        Ok(result?)
     }
 
     /// Begins a capture, on behalf of `peer`.
@@ -241,6 +261,7 @@ impl Forwarder {
             patches: history.patches(),
             swap_us: history.swap_times(),
             kept: self.generations.kept().map(Kept::status),
+            shadow: self.shadows.summary(),
             instead: lock(&self.instead).clone(),
         }
     }
@@ -266,6 +287,14 @@ impl Forwarder {
             conservation: (&total).into(),
             workers,
         }
+    }
+}
+
+/// Where a table came from.
+fn origin(document: Document<'_>) -> String {
+    match document {
+        Document::File(path) => path.display().to_string(),
+        Document::Text(_) => SOCKET.to_owned(),
     }
 }
 

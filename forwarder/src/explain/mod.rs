@@ -15,6 +15,7 @@ use tables::Source;
 pub use self::flow::explain;
 pub use self::frame::{FRAME_MAX, explain_frame, read_hex};
 pub use self::way::UNKNOWN_MTU;
+use crate::io::DeviceIndex;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 use crate::wire::protocol;
@@ -28,6 +29,25 @@ pub struct Subject<'a> {
     pub settings: &'a Settings,
     /// The document that the state was made of.
     pub source: &'a Source,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Question<'a> {
+    /// Where packets of a flow go.
+    Flow(Query),
+    /// What becomes of a frame that arrives at a device.
+    Frame(&'a [u8], DeviceIndex),
+}
+
+impl Question<'_> {
+    /// Asks `subject`.
+    pub fn ask(self, subject: Subject<'_>) -> Result<Explanation, QueryError> {
+        match self {
+            Self::Flow(query) => explain(subject, query),
+            Self::Frame(frame, device) => Ok(explain_frame(subject, frame, device)),
+        }
+    }
 }
 
 /// What is asked about: a whole packet, by destination.
@@ -62,6 +82,9 @@ pub enum QueryError {
     /// The address is shared by port, and none was given.
     #[error("servers share this address by port: give ADDRESS:PORT, such as {0}")]
     NoPort(SocketAddr),
+    /// The generation asked for is not there.
+    #[error("{0}")]
+    Generation(String),
 }
 
 impl FromStr for Protocol {
@@ -158,6 +181,35 @@ pub struct Explanation {
     pub steps: Vec<Step>,
     /// The decision in a sentence.
     pub why: String,
+    /// What another table says that is held against live packets, if there is one.
+    #[serde(default)]
+    pub shadow: Option<ShadowAnswer>,
+}
+
+/// What a table says that does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowAnswer {
+    /// The generation that it would be.
+    pub generation: u64,
+    /// What would become of the packet.
+    pub verdict: Verdict,
+    /// The server or data centre.
+    pub target: Option<String>,
+    /// Destination of the outer header.
+    pub outer_destination: Option<IpAddr>,
+    /// Why it would be dropped.
+    pub reason: Option<String>,
+    /// The rule's place in the document.
+    pub path: Option<String>,
+    /// The decision in a sentence.
+    pub why: String,
+}
+
+impl From<Explanation> for ShadowAnswer {
+    fn from(explanation: Explanation) -> Self {
+        let Explanation { generation, verdict, target, outer_destination, reason, path, why, .. } = explanation;
+        Self { generation, verdict, target, outer_destination, reason, path, why }
+    }
 }
 
 /// Outer headers.
@@ -258,6 +310,7 @@ impl Explanation {
             sent: Vec::new(),
             steps: Vec::new(),
             why: String::new(),
+            shadow: None,
         }
     }
 

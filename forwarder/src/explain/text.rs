@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Explanation, Mtu, MtuVerdict, Outer, PrivateKind, Verdict};
+use super::{Explanation, Mtu, MtuVerdict, Outer, PrivateKind, ShadowAnswer, Verdict};
 
 impl Explanation {
     /// Tells of outer headers and MTU, if the packet has a way.
@@ -93,6 +93,12 @@ impl fmt::Display for Explanation {
             let mut facts = self.steps.iter().filter(|step| matches!(step.step.as_str(), "outer" | "mtu"));
             facts.try_for_each(|step| writeln!(f, "{:<11} {}", step.step, step.found))?;
         }
-        write!(f, "{:<11} {}", "why", self.why)
+        write!(f, "{:<11} {}", "why", self.why)?;
+        match &self.shadow {
+            Some(ShadowAnswer { generation, why, .. }) => {
+                write!(f, "\n{:<11} generation {generation} would say: {why}", "shadow")
+            }
+            None => Ok(()),
+        }
     }
 }

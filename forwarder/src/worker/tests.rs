@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The worker over frames in memory, with real tables.
 
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ Examples:
   sluice table check table.json                what is wrong with a table, if anything
   sluice reload table.json                     forward by it; nothing is dropped meanwhile
   sluice patch change.json                     change some of it
+  sluice shadow table.json                     hold it against live packets first
   sluice rollback                              back to what ran before the last reload
   sluice explain 198.51.100.1:4242             where such a packet goes, and why
   sluice explain [2001:db8::1]:53 --proto udp --table table.json --datacenter LHR
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// The generations that the daemon keeps
     Generations,
+    /// Hold another table against live packets before it is published, and see whose fate would be another
+    Shadow(ShadowArgs),
     /// What the daemon runs, and whether all is well
     Status {
         /// Exit with status 1 if not all is well
@@ -120,6 +123,36 @@ pub(crate) struct RollbackArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  sluice shadow new.json                       compile it beside what runs; every worker looks at one packet in 64
+  sluice shadow --watch                        what was seen, each second
+  sluice explain 198.51.100.1:4242             says what the shadow would do, too
+  sluice shadow --commit                       publish it
+  sluice shadow --discard                      forget it")]
+#[command(group(ArgGroup::new("end").args(["file", "commit", "discard", "watch"])))]
+pub(crate) struct ShadowArgs {
+    /// The table; without one, what was seen so far
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Look at one packet in N only
+    #[arg(long, value_name = "1/N", requires = "file", value_parser = sample)]
+    pub(crate) sample: Option<u64>,
+    /// Repeat each second
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Publish it; returns when every worker forwards by it
+    #[arg(long)]
+    pub(crate) commit: bool,
+    /// Publish it whatever its generation is, even if a guard refuses it, or it can't be kept; the daemon logs it
+    #[arg(long, requires = "commit")]
+    pub(crate) force: bool,
+    /// Forget it
+    #[arg(long)]
+    pub(crate) discard: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   sluice patch change.json
   echo '{\"ports\": [{\"prefix\": \"198.51.100.1/32\", \"ports\": \"2048-4095\", \"server\": null}]}' | sluice patch -")]
 pub(crate) struct PatchArgs {
@@ -140,6 +173,7 @@ Examples:
   sluice explain 198.51.100.1:4242
   sluice explain [2001:db8::1]:443 --proto udp
   sluice explain 198.51.100.1 --proto 47 --table table.json --datacenter LHR
+  sluice explain 198.51.100.1:4242 --at 41         who owned it then
   sluice explain --pcap in.pcap --index 7          the seventh packet, as Wireshark counts
   sluice explain --frame $HEX --config sluice.toml")]
 #[command(group(ArgGroup::new("what").required(true).args(["destination", "frame", "pcap"])))]
@@ -163,6 +197,9 @@ pub(crate) struct ExplainArgs {
     /// The device that the frame arrives at; the first one if not given
     #[arg(long, value_name = "NAME", conflicts_with = "destination")]
     pub(crate) device: Option<String>,
+    /// Answer by this generation, which the daemon keeps, instead of what it runs
+    #[arg(long, value_name = "GENERATION", conflicts_with_all = ["table", "config"])]
+    pub(crate) at: Option<u64>,
     /// Answer by this table instead of the daemon's
     #[arg(long, value_name = "FILE", requires = "viewpoint")]
     pub(crate) table: Option<PathBuf>,

@@ -34,7 +34,7 @@ pub(crate) fn explain(
     let document = if args.table.is_some() || args.config.is_some() {
         json!(Offline::load(args)?.explain(&asked)?)
     } else {
-        client()?.call("explain", &asked.params())?
+        client()?.call("explain", &asked.params(args.at))?
     };
     if output.json() {
         output.document(&document)?;
@@ -64,14 +64,18 @@ impl<'a> Asked<'a> {
     }
 
     /// The parameters of the daemon's method.
-    fn params(&self) -> Value {
-        match self {
+    fn params(&self, at: Option<u64>) -> Value {
+        let mut params = match self {
             Self::Flow(query) => methods::explain_params(query),
             Self::Frame(frame, device) => {
                 let frame: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
                 json!({ "frame": frame, "device": device })
             }
+        };
+        if let (Some(params), Some(at)) = (params.as_object_mut(), at) {
+            params.insert("at".to_owned(), json!(at));
         }
+        params
     }
 }
 

@@ -13,6 +13,7 @@ mod patch;
 mod preview;
 mod progress;
 mod replay;
+mod shadow;
 mod table;
 mod top;
 mod words;
@@ -52,6 +53,7 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Reload(args) => online::reload(client, args, output),
         Command::Patch(args) => patch::patch(client, args, output),
         Command::Rollback(args) => kept::rollback(client, args, output),
+        Command::Shadow(args) => shadow::shadow(client, args, output),
         Command::Generations => kept::generations(&mut client()?, output),
         Command::Status { exit_code } => online::status(&mut client()?, *exit_code, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),

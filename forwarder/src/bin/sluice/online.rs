@@ -21,10 +21,10 @@ use crate::progress::{Far, Progress};
 /// Who only asks along the way does not wait.
 const IMPATIENCE: Duration = Duration::from_millis(250);
 /// Between two looks of `stats --watch`.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Back to the top left, and nothing below.
-const CLEAR: &str = "\x1b[H\x1b[2J";
+pub(crate) const CLEAR: &str = "\x1b[H\x1b[2J";
 
 pub(crate) fn reload(
     client: impl FnOnce() -> Result<Client, Failure>,
@@ -56,7 +56,7 @@ pub(crate) fn told(result: Value, output: &Output) -> Result<ExitCode, Failure> 
 
 /// How much the daemon at `socket` has read of the table that it loads, asked by a connection of its own. A daemon that
 /// does not answer at once is not asked again.
-fn looking_on(socket: PathBuf) -> impl FnMut() -> Far + Send + 'static {
+pub(crate) fn looking_on(socket: PathBuf) -> impl FnMut() -> Far + Send + 'static {
     let mut connection: Option<Option<Client>> = None;
     let look = |client: &mut Client| {
         let status = client.call("status", &json!({})).ok()?;
@@ -167,6 +167,10 @@ fn describe_status(status: &Status, output: &Output) -> String {
             format!("{count}, at every worker in {p50} µs (p50), {p99} µs (p99), {max} µs at most"),
         ]);
     }
+    rows.extend(status.shadow.iter().map(|shadow| {
+        let ago = span(now.saturating_sub(shadow.since));
+        ["shadow".to_owned(), format!("generation {}, for {ago}, from {}", shadow.generation, shadow.from)]
+    }));
     rows.extend(status.instead.iter().map(|why| ["start".to_owned(), output.tone(Tone::Bad, why)]));
     rows.extend(status.kept.iter().map(|kept| ["kept".to_owned(), describe_kept(kept, output)]));
     let Status { version, pid, uptime_s, config, .. } = status;

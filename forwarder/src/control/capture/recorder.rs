@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::words::Names;
+use super::words;
 use super::{Request, Session};
 use crate::capture::Fate;
 use crate::capture::drain::{Drain, Frame, Packet};
@@ -12,6 +12,7 @@ use crate::capture::filter::Filter;
 use crate::capture::pcapng::{self, Direction};
 use crate::control::forwarder::Forwarder;
 use crate::control::generations::Generations;
+use crate::control::names::Names;
 use crate::leaving::Leaving;
 use crate::settings::Settings;
 use crate::wire::ethernet;
@@ -96,8 +97,8 @@ impl Recorder {
             return;
         }
         self.packets += 1;
-        self.names.refresh(&self.generations, packet);
-        let comment = self.names.comment(worker, packet, self.settings.underlay.gue_port);
+        self.names.refresh(&self.generations, (packet.generation, packet.revision));
+        let comment = words::comment(&self.names, worker, packet, self.settings.underlay.gue_port);
         let both = [(&packet.came, Direction::In), (&packet.left, Direction::Out)];
         for (frame, direction) in both.into_iter().filter_map(|(frame, way)| Some((frame.as_ref()?, way))) {
             pcapng::packet(&mut self.file, frame, direction, &comment);

@@ -10,6 +10,7 @@ mod number;
 mod patch;
 mod reload;
 mod rollback;
+mod shadow;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +22,7 @@ use tables::{Fault, Faults, Publisher, Reader, Source};
 
 pub use self::patch::{PatchError, Patched};
 pub use self::reload::{Options, ReloadError, Reloaded};
+pub use self::shadow::Beside;
 use super::guards::Guards;
 use super::kept::Kept;
 use super::load::Loading;
@@ -91,6 +93,8 @@ pub struct Generations {
     workers: usize,
     guards: Guards,
     kept: Option<Arc<Kept>>,
+    /// Held while a kept table is compiled to be looked at.
+    looking_back: Mutex<()>,
     line: Mutex<Line>,
     // Taken in this order, and after the line.
     /// What the running table was made of. Changed by the holder of the line alone.
@@ -138,6 +142,7 @@ impl Generations {
             workers,
             guards: Guards::default(),
             kept: None,
+            looking_back: Mutex::default(),
             line: Mutex::new(Line {
                 publisher,
                 compiler,

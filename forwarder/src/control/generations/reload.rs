@@ -173,12 +173,29 @@ impl Generations {
     /// Takes a table, if guards and the state folder let it pass.
     pub(super) fn take(&self, line: &mut Line, reload: Reload) -> Result<Reloaded, ReloadError> {
         let Reload { document, loaded, accepted, mut reloaded, options } = reload;
+        match self.accept(line, &loaded.source, document, &accepted, &mut reloaded, options)? {
+            Some(census) => self.replace(line, loaded, census, reloaded),
+            None => Ok(reloaded),
+        }
+    }
+
+    /// Whether guards and the state folder let `source` pass: then it is kept, and its census is what [`Self::replace`] goes on
+    /// with. None after a dry run.
+    pub(super) fn accept(
+        &self,
+        line: &Line,
+        source: &Source,
+        document: String,
+        accepted: &Accepted,
+        reloaded: &mut Reloaded,
+        options: Options,
+    ) -> Result<Option<Census>, ReloadError> {
         let running = reloaded.previous;
         let current = self.source.read().unwrap_or_else(PoisonError::into_inner);
-        let (impact, census) = impact::between(&current, &line.census, &loaded.source);
+        let (impact, census) = impact::between(&current, &line.census, source);
         drop(current);
         reloaded.changed = true;
-        reloaded.preview = options.dry_run.then(|| self.preview(&loaded.source));
+        reloaded.preview = options.dry_run.then(|| self.preview(source));
         let judged = self.judge(&impact, options.force);
         reloaded.overridden = judged.map_err(|objection| {
             let preview = reloaded.preview.take().map(Box::new);
@@ -187,21 +204,15 @@ impl Generations {
         reloaded.forced |= reloaded.overridden.is_some();
         reloaded.impact = impact;
         if options.dry_run {
-            return Ok(reloaded);
+            return Ok(None);
         }
-        let kept = self.keep(&loaded.source, &accepted, options.force);
+        let kept = self.keep(source, accepted, options.force);
         reloaded.kept = kept.map_err(|error| ReloadError::NotKept { document, error, running })?;
-
-        let (swap, swapped) = self.replace(line, loaded, census);
-        reloaded.swap = swap;
-        match swapped {
-            Ok(()) => Ok(reloaded),
-            Err(workers) => Err(ReloadError::Late { generation: reloaded.generation, workers }),
-        }
+        Ok(Some(census))
     }
 
     /// Compiles `source`; the faults are that of its number and those of this forwarder together.
-    fn build(&self, source: Source, number: Result<u64, Fault>) -> Result<Loaded, Faults> {
+    pub(super) fn build(&self, source: Source, number: Result<u64, Fault>) -> Result<Loaded, Faults> {
         let generation = number.as_ref().map_or(0, |number| *number);
         let built = Loaded::new(source, generation, &self.viewpoint, &self.settings);
         match (number, built) {
@@ -211,9 +222,14 @@ impl Generations {
         }
     }
 
-    /// Puts all that goes on from `loaded` in the place of what was; how long it took until every worker was seen on it, and
-    /// the workers that are late, if any are.
-    fn replace(&self, line: &mut Line, loaded: Loaded, census: Census) -> (Duration, Result<(), Vec<usize>>) {
+    /// Puts all that goes on from `loaded` in the place of what was; returns when every worker was seen on it.
+    pub(super) fn replace(
+        &self,
+        line: &mut Line,
+        loaded: Loaded,
+        census: Census,
+        mut reloaded: Reloaded,
+    ) -> Result<Reloaded, ReloadError> {
         let Loaded { source, compiler, state } = loaded;
         let mut current = self.write();
         let epoch = self.show(line, &source, state);
@@ -223,9 +239,13 @@ impl Generations {
         let old_compiler = std::mem::replace(&mut line.compiler, compiler);
         line.left_behind.clear();
         (line.census, line.digest, line.torn) = (census, None, false);
-        let swapped = self.wait(line, epoch);
+        let (swap, swapped) = self.wait(line, epoch);
         // Memory that workers never looked at: they need not wait for its end.
         drop((old_source, old_compiler));
-        swapped
+        reloaded.swap = swap;
+        match swapped {
+            Ok(()) => Ok(reloaded),
+            Err(workers) => Err(ReloadError::Late { generation: reloaded.generation, workers }),
+        }
     }
 }

@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
-use tables::{Fault, Faults};
+use tables::{Fault, Faults, Source};
 
 use super::reload::{Reload, reloaded};
-use super::{Generations, Loaded, Options, ReloadError, Reloaded, lock};
+use super::{Generations, Loaded, Options, ReloadError, Reloaded, lock, summary};
 use crate::control::kept::{Accepted, How, Restored};
+use crate::state::ForwardingState;
 
 impl Generations {
     /// Publishes a kept generation again: the newest of that number besides what runs, or the one before.
@@ -30,6 +31,25 @@ impl Generations {
         let (from, how) = (format!("the kept generation {generation}"), How::RolledBack(original));
         let accepted = Accepted { generation, revision, by, from, how };
         self.take(&mut line, Reload { document: "the rollback".to_owned(), loaded, accepted, reloaded, options })
+    }
+
+    /// Looks at the newest kept table of a generation, by what this forwarder is now. It is read and compiled for that, one at a
+    /// time. What is wrong if there is none, or it can't be used.
+    pub fn look_back<T>(
+        &self,
+        generation: u64,
+        look: impl FnOnce(&ForwardingState, &Source) -> T,
+    ) -> Result<T, String> {
+        let _turn = lock(&self.looking_back);
+        let none = || format!("generation {generation} does not run and is not kept; sluice generations lists what is");
+        let kept = self.kept.as_ref().ok_or_else(none)?;
+        let newest = kept.list().into_iter().find(|kept| kept.generation == generation).ok_or_else(none)?;
+        let Restored { source, generation, revision, .. } = kept.read(newest.number)?;
+        let unusable = |faults| format!("the kept generation {generation} can't be used: {}", summary(&faults));
+        let state = ForwardingState::build(&source, generation, &self.viewpoint, &self.settings);
+        let mut state = state.map_err(unusable)?;
+        state.revision = revision;
+        Ok(look(&state, &source))
     }
 
     fn restore(&self, generation: Option<u64>) -> Result<Restored, Faults> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Methods that change what runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -15,15 +15,16 @@ use crate::control::peer::{Peer, Right};
 use crate::control::report::{self, PatchReport, ReloadReport};
 use crate::control::rpc::{self, RpcError};
 
-const PATH: Param = Param::new("path", "a string");
+pub(super) const PATH: Param = Param::new("path", "a string");
+pub(super) const TABLE: Param = Param::new("table", "an object");
 const DRY_RUN: Param = Param::new("dry_run", "true or false");
-const FORCE: Param = Param::new("force", "true or false");
+pub(super) const FORCE: Param = Param::new("force", "true or false");
 
 pub(super) const RELOAD: Method = Method {
     name: "reload",
     right: Right::Change,
     is_audited: true,
-    params: &[PATH, Param::new("table", "an object"), DRY_RUN, FORCE],
+    params: &[PATH, TABLE, DRY_RUN, FORCE],
     run: reload,
 };
 
@@ -55,19 +56,23 @@ pub(super) const ROLLBACK: Method = Method {
 const MEMBERS: [&str; 4] = ["base", "set", "remove", "ports"];
 
 fn reload(call: &Call<'_>) -> Result<Value, RpcError> {
-    let params = &call.params;
-    let path = path(params)?;
-    let options = options(params)?;
-    let document = match (&path, params.text("table")) {
-        (Some(path), None) => Document::File(path),
+    let options = options(&call.params)?;
+    let path = path(&call.params)?;
+    let document = document(&call.params, path.as_deref())?;
+    reloaded(call.forwarder.reload(call.peer, document, options), options.dry_run)
+}
+
+/// The table that is meant: at `path`, or among the parameters.
+pub(super) fn document<'a>(params: &Named<'a>, path: Option<&'a Path>) -> Result<Document<'a>, RpcError> {
+    match (path, params.text("table")) {
+        (Some(path), None) => Ok(Document::File(path)),
         (None, Some(table)) if table.get().len() > DOCUMENT_MAX => {
             let message = format!("the table has more than {DOCUMENT_MAX} bytes; give it by path");
-            return Err(RpcError::invalid_params(message));
+            Err(RpcError::invalid_params(message))
         }
-        (None, Some(table)) => Document::Text(table.get()),
-        _ => return Err(RpcError::invalid_params("give either path or table")),
-    };
-    reloaded(call.forwarder.reload(call.peer, document, options), options.dry_run)
+        (None, Some(table)) => Ok(Document::Text(table.get())),
+        _ => Err(RpcError::invalid_params("give either path or table")),
+    }
 }
 
 fn rollback(call: &Call<'_>) -> Result<Value, RpcError> {
@@ -86,7 +91,7 @@ pub(in crate::control) fn hang_up(forwarder: &Forwarder) {
     audit::record(&Peer::Signal, RELOAD.name, &params, &reloaded(forwarder.reload_configured(), false));
 }
 
-fn reloaded(result: Result<Reloaded, ReloadError>, dry_run: bool) -> Result<Value, RpcError> {
+pub(super) fn reloaded(result: Result<Reloaded, ReloadError>, dry_run: bool) -> Result<Value, RpcError> {
     let error = match result {
         Ok(reloaded) => return to_json(ReloadReport::new(&reloaded, dry_run)),
         Err(error) => error,
@@ -133,7 +138,7 @@ fn patch(call: &Call<'_>) -> Result<Value, RpcError> {
 }
 
 /// A file's place, if it is given.
-fn path(params: &Named<'_>) -> Result<Option<PathBuf>, RpcError> {
+pub(super) fn path(params: &Named<'_>) -> Result<Option<PathBuf>, RpcError> {
     let path = params.get::<PathBuf>("path")?;
     match &path {
         Some(path) if !path.is_absolute() => Err(RpcError::invalid_params(format!(

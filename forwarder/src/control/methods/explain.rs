@@ -8,7 +8,7 @@ use super::{Call, Method, to_json};
 use crate::control::params::Param;
 use crate::control::peer::Right;
 use crate::control::rpc::RpcError;
-use crate::explain::{self, Protocol, Query};
+use crate::explain::{self, Protocol, Query, Question};
 use crate::wire::protocol;
 
 pub(super) const EXPLAIN: Method = Method {
@@ -21,6 +21,7 @@ pub(super) const EXPLAIN: Method = Method {
         Param::new("protocol", "\"tcp\", \"udp\", \"icmp\" or a number from 0 to 255"),
         Param::new("frame", "a string of hexadecimal digits"),
         Param::new("device", "a device's name"),
+        Param::new("at", "a number from 0 to 9223372036854775807"),
     ],
     run: explain,
 };
@@ -50,7 +51,11 @@ fn explain(call: &Call<'_>) -> Result<Value, RpcError> {
         Some(text) => protocol_of(text).ok_or_else(|| params.wrong("protocol"))?,
         None => Protocol::Number(protocol::TCP),
     };
-    let explained = call.forwarder.explain(Query { address, port, protocol });
+    ask(call, Question::Flow(Query { address, port, protocol }))
+}
+
+fn ask(call: &Call<'_>, question: Question<'_>) -> Result<Value, RpcError> {
+    let explained = call.forwarder.explain(question, call.params.get("at")?);
     to_json(explained.map_err(|error| RpcError::invalid_params(error.to_string()))?)
 }
 
@@ -62,7 +67,7 @@ fn explain_frame(call: &Call<'_>, frame: &str) -> Result<Value, RpcError> {
     let frame = explain::read_hex(frame).map_err(RpcError::invalid_params)?;
     let device = params.get::<String>("device")?;
     let device = forwarder.settings().find_device(device.as_deref()).map_err(RpcError::invalid_params)?;
-    to_json(forwarder.explain_frame(&frame, device))
+    ask(call, Question::Frame(&frame, device))
 }
 
 /// A protocol by number or by name.

@@ -4,6 +4,7 @@
 pub mod capture;
 mod change;
 mod explain;
+mod shadow;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -60,6 +61,10 @@ pub const METHODS: &[Method] = &[
     capture::CAPTURE_READ,
     capture::CAPTURE_STOP,
     change::ROLLBACK,
+    shadow::SHADOW,
+    shadow::SHADOW_BEGIN,
+    shadow::SHADOW_COMMIT,
+    shadow::SHADOW_DISCARD,
     Method {
         name: "generations",
         right: Right::Look,

@@ -4,6 +4,7 @@
 
 mod changes;
 mod preview;
+mod shadow;
 mod top;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::changes::{PatchReport, ReloadReport, patch_error, reload_error};
 pub use self::preview::{MoveRow, Preview, TargetRow};
+pub use self::shadow::{
+    ShadowExample, ShadowPair, ShadowParty, ShadowReport, ShadowStatus, ShadowSummary, ShadowTraffic,
+};
 pub use self::top::{DeviceTop, QueueTop, TargetTop, Top, WorkerTop};
 use crate::control::kept::{KeptGeneration, KeptStatus};
 use crate::counters::{Counters, CountersReport};
@@ -54,6 +58,9 @@ pub struct Status {
     /// The state folder; none if nothing is kept.
     #[serde(default)]
     pub kept: Option<KeptStatus>,
+    /// The table that is held against live packets; none if none is.
+    #[serde(default)]
+    pub shadow: Option<ShadowSummary>,
     /// Why what ran before goes on since the start, and not the configured table; none once it was reloaded.
     #[serde(default)]
     pub instead: Option<String>,

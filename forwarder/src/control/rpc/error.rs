@@ -20,6 +20,8 @@ pub const BUSY: i32 = -32005;
 pub const CAPTURING: i32 = -32006;
 /// The state folder can't take the change; `data` says whether it is published all the same.
 pub const NOT_KEPT: i32 = -32007;
+/// There is a shadow already, or none.
+pub const SHADOW: i32 = -32008;
 
 const PARSE: i32 = -32700;
 /// JSON, but no request, or one that is too long.

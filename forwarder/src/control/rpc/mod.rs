@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 pub use self::error::{
-    BUSY, CAPTURING, FORBIDDEN, GUARDED, INVALID_REQUEST, LATE, NOT_KEPT, REFUSED, RpcError, WRONG_BASE,
+    BUSY, CAPTURING, FORBIDDEN, GUARDED, INVALID_REQUEST, LATE, NOT_KEPT, REFUSED, RpcError, SHADOW, WRONG_BASE,
 };
 use self::request::{Batch, Request, reason};
 

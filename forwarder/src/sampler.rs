@@ -3,7 +3,7 @@
 
 /// Takes the first, and then every so manieth.
 #[derive(Debug)]
-pub(super) struct Sampler {
+pub(crate) struct Sampler {
     every: u64,
     /// How many to leave out before the next.
     left: u64,
@@ -11,13 +11,13 @@ pub(super) struct Sampler {
 
 impl Sampler {
     /// Takes one of `every`; of 0 as of 1, all.
-    pub(super) fn new(every: u64) -> Self {
+    pub(crate) fn new(every: u64) -> Self {
         Self { every: every.max(1), left: 0 }
     }
 
     /// Whether this one is taken.
     #[inline]
-    pub(super) fn takes(&mut self) -> bool {
+    pub(crate) fn takes(&mut self) -> bool {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
@@ -30,15 +30,20 @@ impl Sampler {
         }
     }
 
-    /// Leaves out `count` at once, if none of them is to be taken.
+    /// Of `count` that come, the index of the first that is taken, not looking at those before `from`; none if no more is.
     #[inline]
-    pub(super) fn skips(&mut self, count: usize) -> bool {
-        match self.left.checked_sub(count as u64) {
+    pub(crate) fn next_of(&mut self, from: usize, count: usize) -> Option<usize> {
+        let rest = count.saturating_sub(from) as u64;
+        match self.left.checked_sub(rest) {
             Some(left) => {
                 self.left = left;
-                true
+                None
             }
-            None => false,
+            None => {
+                let index = from + self.left as usize;
+                self.left = self.every - 1;
+                Some(index)
+            }
         }
     }
 }
@@ -54,11 +59,12 @@ mod tests {
             let one_by_one: Vec<_> = (0..4_096).map(|_| single.takes()).collect();
             let mut in_bursts = Vec::new();
             for _ in 0..64 {
-                if burst.skips(64) {
-                    in_bursts.extend([false; 64]);
-                } else {
-                    in_bursts.extend(std::array::from_fn::<_, 64, _>(|_| burst.takes()));
+                let (mut taken, mut from) = ([false; 64], 0);
+                while let Some(index) = burst.next_of(from, 64) {
+                    taken[index] = true;
+                    from = index + 1;
                 }
+                in_bursts.extend(taken);
             }
             assert_eq!(one_by_one, in_bursts, "1/{every}");
             assert_eq!(
