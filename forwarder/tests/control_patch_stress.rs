@@ -29,6 +29,8 @@ const SLICES: u64 = 32;
 const ROUNDS: usize = 5;
 /// In a round.
 const PATCHES: usize = 2_000;
+/// After so many of them there is a reload.
+const BETWEEN: usize = 20;
 /// Ports of an address that are asked for after a round.
 const ASKED: u64 = 4;
 /// What the process may grow by after the first round, in KiB: the noise of an allocator. A state that were kept for each
@@ -60,6 +62,7 @@ struct Model {
     servers: BTreeMap<String, Value>,
     /// By address: what is beside the prefix.
     entries: BTreeMap<u64, Value>,
+    generation: u64,
     random: Random,
 }
 
@@ -68,7 +71,7 @@ impl Model {
         let mut servers: BTreeMap<_, _> = (0..20).map(|number| (format!("lhr-{number}"), server(number))).collect();
         servers.insert("fixed".to_owned(), json!({"datacenter": "LHR", "address": FIXED_SERVER}));
         servers.insert("cdg-1".to_owned(), json!({"datacenter": "CDG", "address": "10.1.1.1"}));
-        let mut model = Self { servers, entries: BTreeMap::new(), random: Random(7) };
+        let mut model = Self { servers, entries: BTreeMap::new(), generation: 42, random: Random(7) };
         for address in 0..ADDRESSES {
             let entry = model.entry(address);
             model.entries.insert(address, entry);
@@ -83,12 +86,34 @@ impl Model {
     fn document(&self) -> Value {
         let egress: Vec<&Value> = self.entries.values().collect();
         json!({
-            "version": 1, "generation": 42,
+            "version": 1, "generation": self.generation,
             "datacenters": {
                 "LHR": {"forwarders": ["10.0.0.1"]}, "CDG": {"forwarders": ["2001:db8:b::1"]}
             },
             "servers": self.servers, "egress": egress,
         })
+    }
+
+    /// The next document, which is whole, or none at all.
+    fn reload(&mut self) -> (Value, bool) {
+        let before = self.generation;
+        self.generation += 1;
+        let whole = self.document();
+        match self.random.below(4) {
+            0..2 => (whole, true),
+            2 => {
+                self.generation = before - 1;
+                let old = self.document();
+                self.generation = before;
+                (old, false)
+            }
+            _ => {
+                self.generation = before;
+                let mut broken = whole;
+                broken["egress"][3] = json!({"prefix": "198.51.100.1/32", "unassigned": false});
+                (broken, false)
+            }
+        }
     }
 
     fn any_server(&mut self) -> String {
@@ -153,7 +178,7 @@ impl Model {
         let fine = json!({"prefix": prefix(self.random.below(ADDRESSES)), "datacenter": "LHR", "server": "lhr-1"});
         match self.random.below(7) {
             0 => json!({"set": {"egress": [fine, {"prefix": "203.0.113.1/32", "datacenter": "LHR", "server": "?"}]}}),
-            1 => json!({"base": [42, 1_000_000], "set": {"egress": [fine]}}),
+            1 => json!({"base": [self.generation, 1_000_000], "set": {"egress": [fine]}}),
             2 => json!({"set": {"egress": [fine]}, "remove": {"servers": ["nobody"]}}),
             // This forwarder can't reach CDG, which is found after the source was changed in place.
             6 => {
@@ -170,7 +195,8 @@ impl Model {
 fn compare(running: &Running, model: &mut Model) {
     let source = Source::from_slice(model.document().to_string().as_bytes()).unwrap();
     let settings = running.forwarder.settings();
-    let state = ForwardingState::build(&source, 42, &running.place.config().viewpoint(), settings).unwrap();
+    let state =
+        ForwardingState::build(&source, model.generation, &running.place.config().viewpoint(), settings).unwrap();
     let subject = Subject { state: &state, settings, source: &source };
     for address in (0..ADDRESSES).map(|address| IpAddr::from(Ipv4Addr::new(198, 51, 100, address as u8))) {
         for _ in 0..ASKED {
@@ -200,7 +226,14 @@ fn resident() -> u64 {
 
 /// Patches, garbage and a look at the outcome; the memory of the process and of the table then.
 fn round(running: &Running, client: &mut Client, model: &mut Model) -> (u64, u64) {
-    for _ in 0..PATCHES {
+    for patch in 0..PATCHES {
+        if patch % BETWEEN == 0 {
+            let (document, is_whole) = model.reload();
+            let answer = client.ask("reload", json!({"table": document}));
+            let expected = if is_whole { json!(model.generation) } else { Value::Null };
+            assert_eq!(answer["result"]["generation"], expected, "{answer}");
+            assert!(is_whole || answer["error"]["code"] == -32000, "{answer}");
+        }
         if model.random.below(10) == 0 {
             refuse(client, model.garbage());
         }
@@ -212,7 +245,7 @@ fn round(running: &Running, client: &mut Client, model: &mut Model) -> (u64, u64
 }
 
 #[test]
-fn ten_thousand_patches_lead_to_the_document_that_they_say() {
+fn ten_thousand_patches_and_reloads_lead_to_the_document_that_they_say() {
     let mut model = Model::new();
     let place = Place::new();
     let config = std::fs::read_to_string(place.path("sluice.toml")).unwrap();
@@ -228,7 +261,8 @@ fn ten_thousand_patches_lead_to_the_document_that_they_say() {
         assert!(now.0 < resident + NOISE, "{} KiB after {resident} KiB", now.0);
         assert!(now.1 < 2 * bytes, "a table of {} bytes after one of {bytes}", now.1);
     }
-    assert!(running.forwarder.generations().running().revision > 5_000);
+    let generation = running.forwarder.generations().running().generation;
+    assert!((42 + 150..42 + 350).contains(&generation), "{generation}");
     // The same by content, too.
     let document = model.document();
     assert_eq!(client.result("reload", json!({"table": document}))["changed"], false);

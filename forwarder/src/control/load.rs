@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
+use tables::source::Bounded;
 use tables::{Fault, Faults, Source};
 
 use crate::io::counted::Counted;
@@ -57,7 +58,7 @@ impl Document<'_> {
             Self::Text(json) => serde_json::from_str(json),
             Self::File(path) => {
                 let file = open(path).map_err(|error| unreadable(&error))?;
-                serde_json::from_reader(BufReader::with_capacity(BUFFER, file))
+                serde_json::from_reader(Bounded::new(BufReader::with_capacity(BUFFER, file)))
             }
         };
         number.map(|number| number.generation).map_err(|error| whole(format!("cannot be used: {error}")))

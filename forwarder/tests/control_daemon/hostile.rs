@@ -16,14 +16,14 @@ use super::wait_for;
 const STATS: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"stats\",\"id\":1}\n";
 
 /// A daemon with traffic, and how much of that there has been.
-fn busy() -> (Running, Arc<Seen>) {
+pub(super) fn busy() -> (Running, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let running = Running::with(Place::new(), Endless::new(&seen));
     (running, seen)
 }
 
 /// Traffic goes on, every packet is accounted for, and whoever asks is answered soon.
-fn unharmed(running: &Running, seen: &Seen) {
+pub(super) fn unharmed(running: &Running, seen: &Seen) {
     let before = seen.received.load(Ordering::Relaxed);
     wait_for(|| seen.received.load(Ordering::Relaxed) > before + 10_000);
     let start = Instant::now();

@@ -11,6 +11,7 @@
 mod clients;
 #[path = "../control_support/mod.rs"]
 mod control_support;
+mod documents;
 mod hostile;
 mod life;
 mod stuck;

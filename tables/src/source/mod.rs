@@ -27,6 +27,7 @@ use std::net::IpAddr;
 
 use self::draft::{DatacenterDraft, Draft, EgressDraft, ServerDraft, Spelling};
 use self::intern::Interner;
+pub use self::parse::shape::Bounded;
 pub use self::rule::{Asked, Rule};
 use self::shared::Shared;
 use crate::fault::{Fault, Faults};

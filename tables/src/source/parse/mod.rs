@@ -7,6 +7,7 @@ mod object;
 pub(super) mod ownership;
 pub(super) mod patch;
 mod scalar;
+pub(super) mod shape;
 mod tags;
 mod want;
 mod window;

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
 
+use super::shape::Shape;
+
 /// A stream, and what has been read of it ahead of its parser.
 pub(super) struct Window<'r>(RefCell<State<'r>>);
 
@@ -29,6 +31,8 @@ struct State<'r> {
     told: Spot,
     real: Spot,
     skipped: Skipped,
+    /// Of what the parser takes byte by byte. What is skipped ends where it began.
+    shape: Shape,
 }
 
 /// A place as serde_json counts it.
@@ -61,6 +65,7 @@ impl<'r> Window<'r> {
             told: start,
             real: start,
             skipped: Skipped::default(),
+            shape: Shape::default(),
         }))
     }
 
@@ -142,6 +147,7 @@ impl Read for &Window<'_> {
         }
         let count = state.rest().read(out)?;
         let taken = out.get(..count).unwrap_or_default();
+        state.shape.pass(taken)?;
         state.told.pass(taken);
         state.real.pass(taken);
         state.at += count;
