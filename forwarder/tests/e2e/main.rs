@@ -12,6 +12,8 @@
 mod bad_input;
 mod capture;
 mod golden;
+mod killed;
+mod looking;
 mod metrics;
 mod reload;
 mod rig;
