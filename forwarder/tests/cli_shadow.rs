@@ -103,8 +103,19 @@ fn live_packets_are_held_against_a_table_and_it_is_published_or_not() {
     let explained = ask(&running, &["explain", "198.51.100.1:3000", "--json"]).good_json();
     assert_eq!((&explained["target"], &explained["shadow"]["target"]), (&json!("lhr-1"), &json!("lhr-2")));
 
+    // What can't be asked of one may be asked of the other.
+    let patch = r#"{"set":{"egress":[{"prefix":"198.51.100.1/32","datacenter":"LHR","server":"lhr-1"}]}}"#;
+    let patch = running.place.write("whole.json", patch);
+    ask(&running, &["patch", patch.to_str().unwrap()]).good();
+    let whole = ask(&running, &["explain", "198.51.100.1", "--json"]).good_json();
+    assert_eq!((&whole["target"], &whole["shadow"]), (&json!("lhr-1"), &Value::Null));
+
     let committed = ask(&running, &["shadow", "--commit"]);
-    assert!(committed.good().starts_with("generation 43, after 42; "), "{}", committed.stdout);
+    assert!(
+        committed.good().starts_with("generation 43, after 42, whose 1 patch is discarded; "),
+        "{}",
+        committed.stdout
+    );
     assert_eq!((running.generation(), shadow(&running)), (43, Value::Null));
     let explained = ask(&running, &["explain", "198.51.100.1:3000", "--json"]).good_json();
     assert_eq!((&explained["target"], &explained["shadow"]), (&json!("lhr-2"), &Value::Null));

@@ -189,8 +189,9 @@ impl Forwarder {
         }
         let ask = |state: &_, source: &_| question.ask(Subject { state, settings, source });
         let mut explanation = self.generations.look_with_source(ask)?;
-        let shadow = self.shadows.look(settings, |subject| question.ask(subject)).transpose()?;
-        explanation.shadow = shadow.map(ShadowAnswer::from);
+        // What can't be asked of the shadow may well be of what runs: its owner may not go by port.
+        let shadow = self.shadows.look(settings, |subject| question.ask(subject));
+        explanation.shadow = shadow.and_then(Result::ok).map(ShadowAnswer::from);
         Ok(explanation)
     }
 
@@ -206,7 +207,7 @@ impl Forwarder {
 
     /// Publishes the shadow, on behalf of `peer`.
     pub fn commit(&self, peer: Peer, force: bool) -> Result<Reloaded, ShadowError> {
-        let from = self.shadows.report().map_or_else(|| "the shadow".to_owned(), |report| report.from);
+        let from = self.shadows.summary().map_or_else(|| "the shadow".to_owned(), |summary| summary.from);
         let result = match self.shadows.commit(self, peer.to_string(), force) {
             Ok(reloaded) => Ok(reloaded),
             Err(ShadowError::Reload(error)) => Err(error),
@@ -233,6 +234,7 @@ impl Forwarder {
         let stopping = self.stopping.load(Ordering::Relaxed);
         let cores = self.config.workers.cores.iter().enumerate();
         let devices = self.config.devices.iter().zip(&self.settings.devices);
+        let shadow = self.shadows.summary();
         let history = lock(&self.history);
         Status {
             state: if stopping { "stopping" } else { "forwarding" }.to_owned(),
@@ -261,7 +263,7 @@ impl Forwarder {
             patches: history.patches(),
             swap_us: history.swap_times(),
             kept: self.generations.kept().map(Kept::status),
-            shadow: self.shadows.summary(),
+            shadow,
             instead: lock(&self.instead).clone(),
         }
     }

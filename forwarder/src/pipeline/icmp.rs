@@ -31,6 +31,11 @@ pub(super) fn select(message: &[u8], destination: IpAddr) -> Result<Selector, Dr
     }
 }
 
+/// Whether a message to `destination` is an echo request.
+pub(super) fn is_echo_request(message: &[u8], destination: IpAddr) -> bool {
+    matches!(Message::read(message, destination), Some(Message::EchoRequest))
+}
+
 /// Whether the sender of the packet that `packet` begins with may be told of an error: not about an error, so that two
 /// hosts never go on telling one another, and not about a later IPv4 fragment (RFC 1122, section 3.2.2).
 pub(super) fn may_be_told_of(packet: &[u8]) -> bool {

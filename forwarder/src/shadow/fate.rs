@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tables::table::{RemoteId, TargetId};
+use tables::table::{Address, RemoteId, TargetId};
 
 use crate::counters::DropReason;
 use crate::pipeline::classify::{self, Receiver};
@@ -13,8 +13,14 @@ use crate::pipeline::trace;
 use crate::pipeline::upper::Upper;
 use crate::state::{Destination, ForwardingState};
 
-/// Where a packet goes, or what becomes of it instead.
-pub(super) type Fate = Result<Destination, NotForwarded>;
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes there, or not.
+    Routed(Result<Destination, NotForwarded>),
+    /// It is an echo request, and answered here.
+    Answered,
+}
 
 /// How what would become of a packet differs from what does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,13 +40,15 @@ pub enum Kind {
     NewlyLocal,
     /// It would be the kernel's, and is not now.
     NewlyKernel,
+    /// It is an echo request that would be answered here, and is not now.
+    NewlyAnswered,
     /// It is not known by itself: a later fragment goes where its first one goes.
     Unknown,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Same,
         Self::Moved,
         Self::NewlyDropped,
@@ -48,6 +56,7 @@ impl Kind {
         Self::NewlyRemote,
         Self::NewlyLocal,
         Self::NewlyKernel,
+        Self::NewlyAnswered,
         Self::Unknown,
     ];
 
@@ -61,6 +70,7 @@ impl Kind {
             Self::NewlyRemote => "newly_remote",
             Self::NewlyLocal => "newly_local",
             Self::NewlyKernel => "newly_kernel",
+            Self::NewlyAnswered => "newly_answered",
             Self::Unknown => "unknown",
         }
     }
@@ -69,20 +79,24 @@ impl Kind {
     /// alone: a server is who has its address, a data centre who has its name.
     pub(super) fn of((running, before): (&ForwardingState, Fate), (shadow, after): (&ForwardingState, Fate)) -> Self {
         use Destination::{Datacenter, Server};
+        use Fate::{Answered, Routed};
         use NotForwarded::{Drop, Kernel};
-        const UNKNOWN: Fate = Err(Drop(DropReason::FragmentUnmatched));
+        const UNKNOWN: Fate = Routed(Err(Drop(DropReason::FragmentUnmatched)));
         match (before, after) {
             (UNKNOWN, _) | (_, UNKNOWN) => Self::Unknown,
-            (Ok(Server(a)), Ok(Server(b))) if server(running, a) == server(shadow, b) => Self::Same,
-            (Ok(Server(_)), Ok(Server(_))) => Self::Moved,
-            (Ok(Datacenter(a)), Ok(Datacenter(b))) if datacenter(running, a) == datacenter(shadow, b) => Self::Same,
-            (Ok(Datacenter(_)), Ok(Datacenter(_))) => Self::Moved,
-            (Ok(Datacenter(_)), Ok(Server(_))) => Self::NewlyLocal,
-            (_, Ok(Datacenter(_))) => Self::NewlyRemote,
-            (Err(_), Ok(Server(_))) => Self::NewlyForwarded,
-            (Err(Drop(_)), Err(Drop(_))) | (Err(Kernel), Err(Kernel)) => Self::Same,
-            (_, Err(Drop(_))) => Self::NewlyDropped,
-            (_, Err(Kernel)) => Self::NewlyKernel,
+            (Answered, Answered) => Self::Same,
+            (_, Answered) => Self::NewlyAnswered,
+            (Routed(Ok(Server(a))), Routed(Ok(Server(b)))) if server(running, a) == server(shadow, b) => Self::Same,
+            (Routed(Ok(Server(_))), Routed(Ok(Server(_)))) => Self::Moved,
+            (Routed(Ok(Datacenter(a))), Routed(Ok(Datacenter(b)))) => {
+                if datacenter(running, a) == datacenter(shadow, b) { Self::Same } else { Self::Moved }
+            }
+            (Routed(Ok(Datacenter(_))), Routed(Ok(Server(_)))) => Self::NewlyLocal,
+            (_, Routed(Ok(Datacenter(_)))) => Self::NewlyRemote,
+            (_, Routed(Ok(Server(_)))) => Self::NewlyForwarded,
+            (Routed(Err(Drop(_))), Routed(Err(Drop(_)))) | (Routed(Err(Kernel)), Routed(Err(Kernel))) => Self::Same,
+            (_, Routed(Err(Drop(_)))) => Self::NewlyDropped,
+            (_, Routed(Err(Kernel))) => Self::NewlyKernel,
         }
     }
 }
@@ -95,10 +109,18 @@ fn datacenter(state: &ForwardingState, id: RemoteId) -> Option<&str> {
     state.table.remotes().get(usize::from(id.0)).map(|remote| &*remote.name)
 }
 
-/// The fate of any frame, from its bytes.
-pub(super) fn of_frame(state: &ForwardingState, frame: &[u8], receiver: Receiver<'_>) -> Fate {
-    let packet = classify::frame(frame, receiver)?;
+/// The fate of any frame, from its bytes. Echo requests to shared addresses are answered, if anybody `answers`.
+pub(super) fn of_frame(state: &ForwardingState, frame: &[u8], receiver: Receiver<'_>, answers: bool) -> Fate {
+    let packet = match classify::frame(frame, receiver) {
+        Ok(packet) => packet,
+        Err(fate) => return Fate::Routed(Err(fate)),
+    };
     let entry = state.table.address(packet.addresses.destination());
-    let selector = trace::selector(entry, &packet, frame)?;
-    route_packet(&state.table, entry, &Packet { upper: Upper { selector, ..packet.upper }, ..packet })
+    let is_shared = matches!(entry, Address::Sliced(_)) && packet.fault.is_none();
+    if answers && is_shared && trace::is_echo_request(&packet, frame) {
+        return Fate::Answered;
+    }
+    let selected = trace::selector(entry, &packet, frame)
+        .map(|selector| Packet { upper: Upper { selector, ..packet.upper }, ..packet });
+    Fate::Routed(selected.and_then(|packet| route_packet(&state.table, entry, &packet)))
 }

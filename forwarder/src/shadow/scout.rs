@@ -16,7 +16,7 @@ use crate::pipeline::packet::{Addresses, NotForwarded, Origin, Packet};
 use crate::pipeline::route::route_packet;
 use crate::pipeline::upper::Selector;
 use crate::sampler::Sampler;
-use crate::settings::Settings;
+use crate::settings::{Echo, Settings};
 use crate::state::{Destination, ForwardingState};
 
 /// Packets that the tables are asked for at once: enough that one cache miss hides behind the others.
@@ -61,6 +61,8 @@ pub enum End {
     Datacenter(IpAddr),
     /// The kernel gets it.
     Kernel,
+    /// The forwarder answers it.
+    Answer,
     /// It is dropped.
     Drop(DropReason),
 }
@@ -165,8 +167,9 @@ impl Scout {
                 }
             }
             _ => {
-                let before = (running, fate::of_frame(running, frame, before));
-                let after = (&**shadow, fate::of_frame(shadow, frame, after));
+                let answers = settings.icmp.echo == Echo::Answer;
+                let before = (running, fate::of_frame(running, frame, before, answers));
+                let after = (&**shadow, fate::of_frame(shadow, frame, after, answers));
                 ledger.count(before, after, packet.ok().as_ref(), frame.len() as u32);
             }
         }
@@ -182,7 +185,8 @@ impl Scout {
             }
             let [before, after] = [running, shadow].map(|state| ask(state, samples, is_v6));
             for (sample, (before, after)) in samples.iter().zip(before.iter().zip(&after)) {
-                let fate = |state: &ForwardingState, entry| route_packet(&state.table, entry, &sample.packet);
+                let fate =
+                    |state: &ForwardingState, entry| Fate::Routed(route_packet(&state.table, entry, &sample.packet));
                 let before = (running, fate(running, before.address()));
                 let after = (&**shadow, fate(shadow, after.address()));
                 ledger.count(before, after, Some(&sample.packet), sample.bytes);
@@ -254,12 +258,15 @@ fn is_picked_by_headers(packet: &Packet) -> bool {
 fn end((state, fate): (&ForwardingState, Fate)) -> End {
     let (targets, remotes) = (state.table.targets(), state.table.remotes());
     let found = match fate {
-        Ok(Destination::Server(id)) => targets.get(usize::from(id.0)).map(|target| End::Server(target.address)),
-        Ok(Destination::Datacenter(id)) => {
+        Fate::Answered => Some(End::Answer),
+        Fate::Routed(Ok(Destination::Server(id))) => {
+            targets.get(usize::from(id.0)).map(|target| End::Server(target.address))
+        }
+        Fate::Routed(Ok(Destination::Datacenter(id))) => {
             remotes.get(usize::from(id.0)).and_then(|remote| remote.forwarders.first()).map(|&to| End::Datacenter(to))
         }
-        Err(NotForwarded::Kernel) => Some(End::Kernel),
-        Err(NotForwarded::Drop(reason)) => Some(End::Drop(reason)),
+        Fate::Routed(Err(NotForwarded::Kernel)) => Some(End::Kernel),
+        Fate::Routed(Err(NotForwarded::Drop(reason))) => Some(End::Drop(reason)),
     };
     found.unwrap_or(End::Drop(DropReason::NextHopUnresolved))
 }

@@ -172,6 +172,12 @@ fn icmp_and_fragments_are_looked_at_as_they_are_decided() {
     let [high, low] = OWNED_PORT.to_be_bytes();
     let reply = [0, 0, 0, 0, high, low, 0, 1];
     assert_eq!(rig.one(&frame(1, 0, &reply)).0, Some(Kind::NewlyDropped), "an echo reply goes by its identifier");
+    let request = [8, 0, 0x26, 0xfd, 0xd1, 0x01, 0, 1];
+    assert_eq!(
+        rig.one(&frame(1, 0, &request)).0,
+        Some(Kind::Same),
+        "an echo request is answered as long as ports are shared"
+    );
     let first = [0, 53, high, low, 0, 64, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
     assert_eq!(rig.one(&frame(17, 0x2000, &first)).0, Some(Kind::NewlyDropped), "a first fragment by its port");
     assert_eq!(rig.one(&frame(17, 0x2002, &first)).0, Some(Kind::Unknown), "a later one by its first");

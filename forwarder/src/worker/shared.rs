@@ -17,7 +17,7 @@ pub struct Shared {
     pub devices: Box<[DeviceTally]>,
     /// What it remembers of fragments, as of its last housekeeping.
     pub fragments: FragmentGauges,
-    /// Set to end [`Worker::run`].
+    /// Set to end [`Worker::run`](super::Worker::run).
     pub stop: AtomicBool,
     /// Where a tap is left for it.
     pub tap: Slot<Tap>,

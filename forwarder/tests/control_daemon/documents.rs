@@ -59,6 +59,16 @@ fn what_is_no_table_costs_neither_memory_nor_packets() {
     refused(&running, &place.write("half.json", r#"{"version": 1, "egress": ["#), "ends too early");
     unharmed(&running, &seen);
     assert!(resident() < before + ROOM, "{} KiB after {before} KiB", resident());
+    // Of what is wrong without end a hundred thousand faults are told.
+    for (name, start, more) in
+        [("ones.json", "", "1,"), ("empty.json", "", "{},"), ("ranges.json", r#"{"ranges": ["#, "1,")]
+    {
+        let document = format!("{{\"egress\": [{start}{}", more.repeat((8 << 20) / more.len()));
+        let answer = running.client().ask("reload", json!({"path": place.write(name, &document), "dry_run": true}));
+        let faults = answer["error"]["data"]["faults"].as_array().unwrap();
+        assert!(faults.len() <= 100_001 && answer.to_string().contains("and at least"), "{name}: {}", faults.len());
+    }
+    unharmed(&running, &seen);
 }
 
 /// A start is no different: the configured table is one of them, and what was kept is taken.

@@ -36,6 +36,11 @@ impl FaultList {
         }
     }
 
+    /// Whether no more are listed: whatever else is wrong need not be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.unlisted > 0
+    }
+
     /// How many were found.
     pub(super) fn count(&self) -> usize {
         self.faults.len() + self.unlisted
@@ -57,8 +62,11 @@ impl FaultList {
         self.faults.sort_by_key(|&(position, _)| position);
         let mut faults: Vec<Fault> = self.faults.into_iter().map(|(_, fault)| fault).collect();
         if self.unlisted > 0 {
-            let message =
-                format!("and {} more faults; correct the first {} and check again", self.unlisted, faults.len());
+            let message = format!(
+                "and at least {} more faults; correct the first {} and check again",
+                self.unlisted,
+                faults.len()
+            );
             faults.push(Fault { path: String::new(), message });
         }
         Err(Faults(faults))

@@ -149,12 +149,12 @@ pub struct Source {
 impl Source {
     /// Reads and validates a document as a stream; all faults are found, not only the first.
     pub fn from_reader(mut reader: impl Read) -> Result<Self, Faults> {
-        Self::from_draft(parse::parse_stream(&mut reader))
+        Self::from_draft(parse::parse(&mut reader))
     }
 
     /// Reads and validates a document in memory.
-    pub fn from_slice(json: &[u8]) -> Result<Self, Faults> {
-        Self::from_draft(parse::parse(json))
+    pub fn from_slice(mut json: &[u8]) -> Result<Self, Faults> {
+        Self::from_draft(parse::parse(&mut json))
     }
 
     fn from_draft((mut draft, complete): (Draft, bool)) -> Result<Self, Faults> {

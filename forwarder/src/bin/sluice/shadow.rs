@@ -36,7 +36,8 @@ pub(crate) fn shadow(
     } else {
         return look(&mut client()?, args.watch, output);
     };
-    print(result, output)
+    let over = if args.discard { "discarded" } else { "beside what runs" };
+    print(result, over, output)
 }
 
 fn look(client: &mut Client, watch: bool, output: &Output) -> Result<ExitCode, Failure> {
@@ -45,7 +46,7 @@ fn look(client: &mut Client, watch: bool, output: &Output) -> Result<ExitCode, F
         if watch && output.terminal() && !output.json() {
             output.text(CLEAR)?;
         }
-        print(result, output)?;
+        print(result, "beside what runs", output)?;
         if !watch {
             return Ok(ExitCode::SUCCESS);
         }
@@ -53,23 +54,23 @@ fn look(client: &mut Client, watch: bool, output: &Output) -> Result<ExitCode, F
     }
 }
 
-fn print(result: Value, output: &Output) -> Result<ExitCode, Failure> {
+fn print(result: Value, state: &str, output: &Output) -> Result<ExitCode, Failure> {
     if output.json() {
         output.document(&result)?;
         return Ok(ExitCode::SUCCESS);
     }
     match client::read::<ShadowStatus>(result)?.shadow {
-        Some(shadow) => output.text(describe(&shadow, output))?,
+        Some(shadow) => output.text(describe(&shadow, state, output))?,
         None => output.text("there is no shadow; sluice shadow FILE begins one")?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(shadow: &ShadowReport, output: &Output) -> String {
+fn describe(shadow: &ShadowReport, state: &str, output: &Output) -> String {
     let ShadowReport { generation, from, by, since, sample, packets, pairs, more_pairs, unpaired, .. } = shadow;
     let ago = span(report::timestamp(SystemTime::now()).saturating_sub(*since));
     let mut lines = vec![
-        output.tone(Tone::Strong, format!("generation {generation} beside what runs, from {from}")),
+        output.tone(Tone::Strong, format!("generation {generation} {state}, from {from}")),
         format!("by {by}, for {ago}; {packets} packets seen, one in {sample}"),
     ];
     lines.extend(
@@ -77,7 +78,7 @@ fn describe(shadow: &ShadowReport, output: &Output) -> String {
     );
     if let Some(preview) = &shadow.preview {
         lines.extend(preview::lines(preview));
-    } else {
+    } else if *packets > 0 {
         lines.push(kinds(shadow));
     }
     if !pairs.is_empty() {
@@ -102,6 +103,7 @@ fn kinds(shadow: &ShadowReport) -> String {
         Kind::NewlyRemote => "newly across the backbone",
         Kind::NewlyLocal => "newly served here",
         Kind::NewlyKernel => "newly for the kernel",
+        Kind::NewlyAnswered => "newly answered here",
         Kind::Unknown => "not known: later fragments",
     };
     let row = |kind: Kind| {

@@ -33,14 +33,17 @@ impl Generations {
         self.take(&mut line, Reload { document: "the rollback".to_owned(), loaded, accepted, reloaded, options })
     }
 
-    /// Looks at the newest kept table of a generation, by what this forwarder is now. It is read and compiled for that, one at a
-    /// time. What is wrong if there is none, or it can't be used.
+    /// Looks at the newest kept table of a generation, by what this forwarder is now. It is read and compiled for that; one at a
+    /// time, and nobody waits for it. What is wrong if there is none, or it can't be used.
     pub fn look_back<T>(
         &self,
         generation: u64,
         look: impl FnOnce(&ForwardingState, &Source) -> T,
     ) -> Result<T, String> {
-        let _turn = lock(&self.looking_back);
+        // Whoever may only look could otherwise keep the machine compiling for as long as there are connections.
+        let Ok(_turn) = self.looking_back.try_lock() else {
+            return Err("another kept generation is being asked; try again".to_owned());
+        };
         let none = || format!("generation {generation} does not run and is not kept; sluice generations lists what is");
         let kept = self.kept.as_ref().ok_or_else(none)?;
         let newest = kept.list().into_iter().find(|kept| kept.generation == generation).ok_or_else(none)?;

@@ -107,7 +107,8 @@ impl ShadowParty {
     /// The one of its words that says the most.
     pub fn name(&self) -> &str {
         let name = self.target.as_ref().or(self.reason.as_ref());
-        name.map_or("the kernel", String::as_str)
+        let nobody = if self.verdict == Verdict::Answer { "answered here" } else { "the kernel" };
+        name.map_or(nobody, String::as_str)
     }
 }
 

@@ -63,9 +63,10 @@ impl Shadows {
         self.vacant(&current)?;
         let session = Session::begin(forwarder, peer, Candidate::new(loaded, from), obstacle, every);
         let session = session.map_err(ShadowError::Thread)?;
-        let report = ShadowReport { preview: Some(preview), ..session.report() };
-        *current = Some(session);
-        Ok(report)
+        *current = Some(Arc::clone(&session));
+        drop(current);
+        session.wait();
+        Ok(ShadowReport { preview: Some(preview), ..session.report() })
     }
 
     fn vacant(&self, current: &Option<Arc<Session>>) -> Result<(), ShadowError> {
@@ -93,32 +94,33 @@ impl Shadows {
 
     /// Ends it; what it has seen.
     pub fn discard(&self) -> Result<ShadowReport, ShadowError> {
-        let session = lock(&self.current).take().ok_or(ShadowError::None)?;
-        drop(session.candidate().take().map(|candidate| session.surrender(candidate)));
+        let session = self.current().ok_or(ShadowError::None)?;
+        // Somebody may have published it just now.
+        let candidate = session.candidate().take().ok_or(ShadowError::None)?;
+        drop(session.surrender(candidate));
+        self.forget(&session);
         Ok(session.report())
     }
 
     /// Publishes it, on behalf of `by`, and ends it. One that is refused stays.
     pub fn commit(&self, forwarder: &Forwarder, by: String, force: bool) -> Result<Reloaded, ShadowError> {
         let session = self.current().ok_or(ShadowError::None)?;
-        let mut candidate = session.candidate();
-        if candidate.is_none() {
-            return Err(ShadowError::None);
+        let result = forwarder.generations().publish(&session, by, force);
+        if session.is_surrendered() {
+            self.forget(&session);
         }
-        let surrender = |candidate| session.surrender(candidate);
-        let result = forwarder.generations().publish(&mut candidate, surrender, by, force);
-        if candidate.is_none() {
-            let mut current = lock(&self.current);
-            // Somebody may have discarded it and begun another.
-            current.take_if(|current| Arc::ptr_eq(current, &session));
-        }
-        Ok(result?)
+        result
     }
 
-    /// Asks it.
+    /// Makes room for another.
+    fn forget(&self, session: &Arc<Session>) {
+        lock(&self.current).take_if(|current| Arc::ptr_eq(current, session));
+    }
+
+    /// Asks it, unless it is just being published.
     pub fn look<T>(&self, settings: &Settings, look: impl FnOnce(Subject<'_>) -> T) -> Option<T> {
         let session = self.current()?;
-        let candidate = session.candidate();
+        let candidate = session.try_candidate()?;
         let Candidate { source, state, .. } = candidate.as_ref()?;
         Some(look(Subject { state, settings, source }))
     }

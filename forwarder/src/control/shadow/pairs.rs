@@ -63,6 +63,7 @@ fn party(end: End, names: &Names) -> ShadowParty {
     match end {
         End::Server(address) => named(Verdict::Server, names.server(address), address),
         End::Datacenter(address) => named(Verdict::Datacenter, names.datacenter(address), address),
+        End::Answer => ShadowParty { verdict: Verdict::Answer, target: None, reason: None },
         End::Kernel => ShadowParty { verdict: Verdict::Kernel, target: None, reason: None },
         End::Drop(reason) => {
             ShadowParty { verdict: Verdict::Drop, target: None, reason: Some(reason.name().to_owned()) }

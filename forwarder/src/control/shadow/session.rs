@@ -110,11 +110,6 @@ impl Session {
         for (worker, scout) in forwarder.workers().iter().zip(scouts) {
             worker.scout.post(scout);
         }
-        // Whoever is told that it began expects the next packet to be looked at. A worker that hangs is found out elsewhere.
-        let deadline = Instant::now() + PATIENCE;
-        while !forwarder.workers().iter().all(|worker| worker.scout.is_empty()) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
         Ok(session)
     }
 
@@ -128,8 +123,27 @@ impl Session {
         &self.from
     }
 
+    /// Waits until every worker looks: whoever is told that it began expects the next packet to be seen. A worker that hangs is
+    /// found out elsewhere.
+    pub(super) fn wait(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.workers.iter().all(|worker| worker.scout.is_empty()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The table, if nobody is about to publish or to discard it.
+    pub(super) fn try_candidate(&self) -> Option<MutexGuard<'_, Option<Candidate>>> {
+        self.candidate.try_lock().ok()
+    }
+
+    /// Whether it was surrendered.
+    pub(super) fn is_surrendered(&self) -> bool {
+        self.candidate().is_none()
+    }
+
     /// The table, unless it was surrendered.
-    pub(super) fn candidate(&self) -> MutexGuard<'_, Option<Candidate>> {
+    pub(in crate::control) fn candidate(&self) -> MutexGuard<'_, Option<Candidate>> {
         lock(&self.candidate)
     }
 
@@ -145,16 +159,20 @@ impl Session {
         loop {
             // Before the last look, so that nothing comes behind it.
             let is_ended = rings.iter().all(Consumer::is_abandoned);
-            let now = generations.running();
-            running.refresh(generations, (now.generation, now.revision));
+            if rings.iter().any(|ring| ring.slots() > 0) {
+                let now = generations.running();
+                running.refresh(generations, (now.generation, now.revision));
+            }
+            let mut seen = lock(&self.seen);
+            // What is there now: no worker keeps the others waiting.
             for ring in &mut rings {
-                while let Ok(change) = ring.pop() {
-                    let mut seen = lock(&self.seen);
+                for change in (0..ring.slots()).map_while(|_| ring.pop().ok()) {
                     if !seen.pairs.add(&change, &running, shadow) {
                         seen.unpaired += 1;
                     }
                 }
             }
+            drop(seen);
             if is_ended {
                 break;
             }
@@ -166,7 +184,7 @@ impl Session {
     }
 
     /// Takes it away from the workers; what may be published.
-    pub(super) fn surrender(&self, candidate: Candidate) -> Surrendered {
+    pub(in crate::control) fn surrender(&self, candidate: Candidate) -> Surrendered {
         let Candidate { source, state, compiler, .. } = candidate;
         self.tallies.iter().for_each(|tallies| tallies.end());
         self.workers.iter().for_each(|worker| worker.scout.withdraw());

@@ -30,7 +30,7 @@ impl<'de> Want<'de> for Egress<'_> {
         "an array of entries".into()
     }
 
-    fn array<A: SeqAccess<'de>>(self, at: At<'_>, mut array: A) -> Result<Option<()>, A::Error> {
+    fn array<A: SeqAccess<'de>>(self, mut at: At<'_>, mut array: A) -> Result<Option<()>, A::Error> {
         let mut entry = EntryDraft::default();
         // A document of 2^32 entries ends here, and is refused for what follows.
         for index in 0..u32::MAX {
@@ -45,6 +45,7 @@ impl<'de> Want<'de> for Egress<'_> {
             }
             let right = at.draft.faults.count() == before;
             entry.store(index, right, at.draft);
+            at.again().go_on()?;
         }
         Ok(Some(()))
     }

@@ -21,6 +21,7 @@ use serde_json::{Deserializer, Error};
 use self::document::Document;
 use self::object::{Members, Object};
 use self::patch::PatchDraft;
+use self::shape::Shape;
 use self::want::{At, Place};
 use self::window::Window;
 use super::draft::Draft;
@@ -28,12 +29,7 @@ use super::path::Path;
 
 /// Reads a whole document. Everything wrong with it is in the draft's list of faults; false if it could not be read to
 /// its end, so that what is missing may only not have been seen.
-pub(super) fn parse(json: &[u8]) -> (Draft, bool) {
-    parse_members(SliceRead::new(json), &mut Document::default(), None)
-}
-
-/// The same from a stream.
-pub(super) fn parse_stream(reader: &mut dyn io::Read) -> (Draft, bool) {
+pub(super) fn parse(reader: &mut dyn io::Read) -> (Draft, bool) {
     const WINDOW: usize = 1 << 18;
     let window = Window::new(reader, WINDOW);
     parse_members(IoRead::new(&window), &mut Document::new(&window), Some(&window))
@@ -42,8 +38,19 @@ pub(super) fn parse_stream(reader: &mut dyn io::Read) -> (Draft, bool) {
 /// Reads a whole patch, likewise.
 pub(super) fn parse_patch(json: &[u8]) -> (Draft, PatchDraft, bool) {
     let mut patch = PatchDraft::default();
+    if let Some(draft) = shapeless(json) {
+        return (draft, patch, false);
+    }
     let (draft, complete) = parse_members(SliceRead::new(json), &mut patch, None);
     (draft, patch, complete)
+}
+
+/// A draft with the fault of a patch that a document would be given up for: what it says is kept as one.
+fn shapeless(json: &[u8]) -> Option<Draft> {
+    let error = Shape::default().pass(json).err()?;
+    let mut draft = Draft::default();
+    draft.faults.add(&Path::Root, format!("cannot be read: {error}"));
+    Some(draft)
 }
 
 /// `window` is what `read` reads, if it is one.

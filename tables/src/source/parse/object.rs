@@ -76,10 +76,12 @@ impl<'de, M: Members> Want<'de> for Object<'_, M> {
                 Key::Known(_, key) => {
                     at.draft.faults.add(&at.path.key(key), "this key stands here twice");
                     object.next_value::<IgnoredAny>()?;
+                    at.go_on()?;
                 }
                 Key::Unknown(key) => {
                     at.draft.faults.add(&at.path.key(&key), unknown_key(&key, M::KEYS));
                     object.next_value::<IgnoredAny>()?;
+                    at.go_on()?;
                 }
             }
         }
@@ -98,8 +100,8 @@ where
     F: FnMut(&str, Member<'_, A>) -> Result<(), A::Error>,
 {
     while let Some(name) = object.next_key::<String>()? {
-        let at = At { draft: at.draft, path: &at.path.key(&name) };
-        f(&name, Member { at, object: &mut object })?;
+        f(&name, Member { at: At { draft: at.draft, path: &at.path.key(&name) }, object: &mut object })?;
+        at.go_on()?;
     }
     Ok(())
 }
@@ -117,9 +119,10 @@ where
 {
     for index in 0.. {
         let path: Path<'_> = at.path.index(index);
-        let mut at = At { draft: at.draft, path: &path };
-        let Some(value) = array.next_element_seed(Place::new(at.again(), want()))? else { break };
-        take(at, value);
+        let mut element = At { draft: at.draft, path: &path };
+        let Some(value) = array.next_element_seed(Place::new(element.again(), want()))? else { break };
+        take(element, value);
+        at.go_on()?;
     }
     Ok(())
 }

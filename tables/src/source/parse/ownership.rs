@@ -80,6 +80,11 @@ impl Want<'_> for SliceSize {
     }
 }
 
+/// Slices of 64 ports, which are the smallest.
+const SLICES: usize = 1 << 10;
+/// Ranges of one port.
+const RANGES: usize = 1 << 16;
+
 /// Server names or null, one for each slice.
 struct Names<'a>(&'a mut Vec<Option<ServerId>>);
 
@@ -91,7 +96,22 @@ impl<'de> Want<'de> for Names<'_> {
     }
 
     fn array<A: SeqAccess<'de>>(self, mut at: At<'_>, array: A) -> Result<Option<()>, A::Error> {
-        each_element(&mut at, array, || OrNull(ServerName), |_, name| self.0.push(name.flatten()))?;
+        let mut count = 0;
+        each_element(
+            &mut at,
+            array,
+            || OrNull(ServerName),
+            |_, name| {
+                count += 1;
+                if count <= SLICES {
+                    self.0.push(name.flatten());
+                }
+            },
+        )?;
+        if count > SLICES {
+            at.fault(format!("has {count} elements; there are at most {SLICES} slices"));
+            self.0.clear();
+        }
         Ok(Some(()))
     }
 }
@@ -109,7 +129,7 @@ impl<'de> Want<'de> for Ranges<'_> {
         "an array of ranges".into()
     }
 
-    fn array<A: SeqAccess<'de>>(self, at: At<'_>, mut array: A) -> Result<Option<()>, A::Error> {
+    fn array<A: SeqAccess<'de>>(self, mut at: At<'_>, mut array: A) -> Result<Option<()>, A::Error> {
         for index in 0.. {
             let mut range = SpelledRange::default();
             let path = at.path.index(index);
@@ -117,7 +137,12 @@ impl<'de> Want<'de> for Ranges<'_> {
             if array.next_element_seed(place)?.is_none() {
                 break;
             }
-            self.0.push(range);
+            match index {
+                RANGES => at.fault(format!("has more than {RANGES} ranges, which is one for each port")),
+                0..RANGES => self.0.push(range),
+                _ => {}
+            }
+            at.again().go_on()?;
         }
         let ports = self.0.iter().enumerate().filter_map(|(index, range)| Some((index, range.ports?)));
         find_overlaps(ports, |index, message| at.draft.faults.add(&at.path.index(index).key("ports"), message));

@@ -74,6 +74,7 @@ mod tests {
 
     use super::*;
     use crate::Source;
+    use crate::patch::Patch;
 
     /// Goes on for ever.
     struct Endless<'a>(Cycle<Iter<'a, u8>>);
@@ -112,6 +113,69 @@ mod tests {
             let told = endless(start, more);
             assert!(told.contains(expected), "{start}{more}…: {told}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_without_end_is_given_up_as_well() {
+        for (start, more, at_most) in [
+            ("{\"egress\": [", "1,", 2 << 20),
+            ("{\"egress\": [", "{},", 2 << 20),
+            ("{\"egress\": [{\"ranges\": [", "1,", 2 << 20),
+            ("{\"egress\": [{\"slices\": {\"owners\": [", "1,", 2 << 20),
+            ("{\"servers\": {", "\"a\":1,", 2 << 20),
+            ("{\"datacenters\": {\"a\": {\"forwarders\": [", "1,", 2 << 20),
+            ("{", "\"a\":1,", 2 << 20),
+        ] {
+            let taken = std::cell::Cell::new(0);
+            let endless = Endless(more.as_bytes().iter().cycle());
+            let counted = Counted(start.as_bytes().chain(endless), &taken);
+            let faults = Source::from_reader(counted).unwrap_err();
+            assert!(faults.0.last().unwrap().message.contains("and at least"), "{start}");
+            assert!(taken.get() < at_most, "{start}: {} bytes", taken.get());
+        }
+    }
+
+    /// Counts what is read.
+    struct Counted<'c, R>(R, &'c std::cell::Cell<u64>);
+
+    impl<R: Read> Read for Counted<'_, R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.1.set(self.1.get() + count as u64);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn as_many_slices_and_ranges_as_there_are_ports_are_kept() {
+        let entry = |what: &str| {
+            format!(
+                r#"{{"version": 1, "datacenters": {{"A": {{"forwarders": ["10.0.0.1"]}}}},
+                    "servers": {{"a": {{"datacenter": "A", "address": "10.0.0.2"}}}},
+                    "egress": [{{"prefix": "198.51.100.1/32", "datacenter": "A", {what}}}]}}"#
+            )
+        };
+        let told = |what: &str| {
+            let read = Source::from_slice(entry(what).as_bytes());
+            read.map_err(|faults| faults.0.into_iter().map(|fault| fault.message).collect::<Vec<_>>())
+        };
+        let owners =
+            |count: usize| format!(r#""slices": {{"ports": 64, "owners": [{}null]}}"#, "null,".repeat(count - 1));
+        told(&owners(1_024)).unwrap();
+        assert_eq!(told(&owners(1_500)).unwrap_err(), ["has 1500 elements; there are at most 1024 slices"]);
+        let range = |port: u32| format!(r#"{{"ports": "{0}-{0}", "server": "a"}}"#, port % 65_536);
+        let ranges = |count: u32| format!(r#""ranges": [{}]"#, (0..count).map(range).collect::<Vec<_>>().join(","));
+        told(&ranges(65_536)).unwrap();
+        assert_eq!(told(&ranges(65_540)).unwrap_err(), ["has more than 65536 ranges, which is one for each port"]);
+    }
+
+    #[test]
+    fn what_is_in_memory_is_bounded_like_a_stream() {
+        let text = format!(r#"{{"version": 1, "servers": {{"{}": {{}}}}}}"#, "a".repeat(2 << 20));
+        let faults = Source::from_slice(text.as_bytes()).unwrap_err();
+        assert!(faults.0[0].message.starts_with("the table cannot be read: a text is longer than 1 MiB"), "{faults:?}");
+        let faults = Patch::from_slice(text.as_bytes()).unwrap_err();
+        assert_eq!(faults.0[0].message, "cannot be read: a text is longer than 1 MiB");
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl At<'_> {
         read.map_err(|error| self.fault(error.to_string())).ok()
     }
 
+    /// An error if so much is wrong that the rest need not be read: what is wrong must not take memory without end either.
+    pub(super) fn go_on<E: Error>(&self) -> Result<(), E> {
+        if self.draft.faults.is_full() { Err(E::custom("there are too many faults")) } else { Ok(()) }
+    }
+
     /// Something is wrong here.
     pub(super) fn fault(&mut self, message: impl Into<String>) {
         self.draft.faults.add(self.path, message);
