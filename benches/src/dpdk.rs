@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::Path;
+use std::time::Duration;
 
 use forwarder::io::Nanos;
 use forwarder::io::dpdk::{DeviceAddress, DeviceSpec, Dpdk, Error};
@@ -37,8 +38,9 @@ pub fn start(source: Source<'_>, queues: usize, burst: usize, frame: usize) -> R
         Source::Null => format!("net_null0,size={frame}"),
         Source::Ring => "net_ring0".to_owned(),
     };
-    let spec = DeviceSpec { name: "wan0".into(), address: DeviceAddress::Vdev(vdev), mtu: 1600 };
-    let kept = queues * FragmentLimits::default().packets as usize + handoff::on_their_way(queues);
+    let address = DeviceAddress::Vdev(vdev);
+    let spec = DeviceSpec { name: "wan0".into(), address, mtu: 1600, link_wait: Duration::ZERO };
+    let kept = handoff::kept(queues, FragmentLimits::default().packets);
     let megabytes = megabytes(source, queues);
     let huge_pages = free_huge_megabytes() >= megabytes;
     let mut arguments = vec!["--no-pci".to_owned(), "-m".to_owned(), megabytes.to_string()];

@@ -18,6 +18,7 @@ use super::forwarder::Forwarder;
 use super::generations::{Loaded, summary};
 use super::load::Document;
 use super::log;
+use super::machine::{self, Machine};
 use super::methods;
 use super::metrics::{self, MetricsServer};
 use super::report::Conservation;
@@ -37,6 +38,11 @@ pub trait Backend {
 
     /// A device's own address.
     fn mac(&self, device: DeviceIndex) -> MacAddr;
+
+    /// The memory node of the machine that a device is attached to, if it says so.
+    fn node(&self, _: DeviceIndex) -> Option<u32> {
+        None
+    }
 
     /// Whom to ask about devices and pools. It may be asked when they are gone.
     fn probe(&self) -> Probe {
@@ -183,6 +189,9 @@ impl<B: Backend> Daemon<B> {
         cores.restore();
         let mut backend = backend?;
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
+        for warning in far_cores(&config, &backend, &Machine::new("/")) {
+            tracing::warn!("{warning}");
+        }
         let settings = Arc::new(config.settings(&macs));
         let control_cores = cores.besides(&config.workers.cores);
         let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded, kept);
@@ -289,6 +298,20 @@ impl<B: Backend> Daemon<B> {
         spawn("reload", reload)?;
         Ok(sender)
     }
+}
+
+/// A warning for each device that is attached to another memory node than workers are on.
+fn far_cores<B: Backend>(config: &Config, backend: &B, machine: &Machine) -> Vec<String> {
+    let warning = |(index, device): (u8, &super::config::Device)| {
+        let node = backend.node(DeviceIndex(index))?;
+        let cores = machine.elsewhere(node, &config.workers.cores);
+        let (name, cores) = (&device.name, (!cores.is_empty()).then(|| machine::list(&cores))?);
+        Some(format!(
+            "device {name} is on memory node {node}, and workers on cores {cores} are not: every packet takes longer; \
+             sluice doctor says which cores are near"
+        ))
+    };
+    (0..=u8::MAX).zip(&config.devices).filter_map(warning).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {

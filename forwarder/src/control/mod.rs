@@ -22,6 +22,7 @@ mod limited;
 mod line;
 pub mod load;
 pub mod log;
+pub mod machine;
 pub mod methods;
 pub mod metrics;
 mod names;

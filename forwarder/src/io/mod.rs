@@ -2,6 +2,7 @@
 //! Where frames come from and go to. The pipeline sees bytes; a DPDK mbuf, a pcap record and a test's vector
 //! are skins over them.
 
+pub mod buffers;
 pub mod capture;
 pub mod counted;
 #[cfg(feature = "dpdk")]

@@ -56,8 +56,13 @@ pub fn group<B>(workers: usize) -> Vec<Handoff<B>> {
     group
 }
 
+/// How many packets so many workers can keep for a while, if `waiting` of them wait at each for the rest of a datagram.
+pub fn kept(workers: usize, waiting: u32) -> usize {
+    workers * waiting as usize + on_their_way(workers)
+}
+
 /// How many packets can be on their way in a group of so many workers.
-pub fn on_their_way(workers: usize) -> usize {
+fn on_their_way(workers: usize) -> usize {
     workers * workers.saturating_sub(1) * RING
 }
 

@@ -19,7 +19,7 @@ fn refused(eal: &[&str], devices: &[DeviceSpec], workers: usize, parts: &[&str])
 }
 
 fn pci(address: &str) -> DeviceSpec {
-    DeviceSpec { name: "wan0".into(), address: DeviceAddress::Pci(address.into()), mtu: 1500 }
+    DeviceSpec { address: DeviceAddress::Pci(address.into()), ..device("wan0", "") }
 }
 
 isolated! {

@@ -5,11 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 mod capture;
+mod devices;
 mod failures;
 mod isolated;
 mod lifetimes;
 mod memif;
 mod traffic;
+
+use std::time::Duration;
 
 use forwarder::io::dpdk::{DeviceAddress, DeviceSpec, Dpdk, Error};
 
@@ -17,7 +20,8 @@ use forwarder::io::dpdk::{DeviceAddress, DeviceSpec, Dpdk, Error};
 const EAL: [&str; 4] = ["--no-huge", "-m", "128", "--no-pci"];
 
 fn device(name: &str, vdev: &str) -> DeviceSpec {
-    DeviceSpec { name: name.into(), address: DeviceAddress::Vdev(vdev.into()), mtu: 1600 }
+    let address = DeviceAddress::Vdev(vdev.into());
+    DeviceSpec { name: name.into(), address, mtu: 1600, link_wait: Duration::ZERO }
 }
 
 fn strings(arguments: &[&str]) -> Vec<String> {

@@ -90,10 +90,11 @@ impl Devices {
                 None => DeviceAddress::Vdev(String::new()),
             },
             mtu: device.mtu,
+            link_wait: device.link_wait,
         };
         let specs: Vec<_> = config.devices.iter().map(spec).collect();
         let workers = config.workers.cores.len();
-        let kept = workers * config.fragments.packets as usize + handoff::on_their_way(workers);
+        let kept = handoff::kept(workers, config.fragments.packets);
         Dpdk::start(&config.eal_args, &specs, workers, config.workers.burst, kept).map(Self)
     }
 }
@@ -107,6 +108,10 @@ impl Backend for Devices {
 
     fn mac(&self, device: DeviceIndex) -> MacAddr {
         self.0.mac(device)
+    }
+
+    fn node(&self, device: DeviceIndex) -> Option<u32> {
+        self.0.node(device)
     }
 
     fn probe(&self) -> Probe {

@@ -10,6 +10,7 @@ mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tables::table::Viewpoint;
 
@@ -100,6 +101,8 @@ pub struct Device {
     pub vlan: Option<u16>,
     /// Whether GUE from peers may arrive here.
     pub gue: bool,
+    /// How long it may take at the start to have a link; zero if it may start without one.
+    pub link_wait: Duration,
 }
 
 /// The table `workers` of the file.
@@ -109,6 +112,18 @@ pub struct Workers {
     pub cores: Vec<usize>,
     /// Frames that a worker takes at once, 1–256.
     pub burst: usize,
+    /// What a worker does while nothing comes.
+    pub idle: Idle,
+}
+
+/// What a worker does while nothing comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Idle {
+    /// It polls on.
+    #[default]
+    Poll,
+    /// It sleeps between polls, for some microseconds.
+    Sleep,
 }
 
 /// The table `control` of the file.

@@ -3,13 +3,14 @@
 //! that one run shows every problem.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::section::{Findings, Kind, Section};
 use super::{
-    Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Metrics, Problem, Purpose, State, Workers,
-    values,
+    Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Idle, Metrics, Problem, Purpose, State,
+    Workers, values,
 };
 use crate::control::guards::Guards;
 use crate::control::log::{Destination, Format, Log};
@@ -21,6 +22,8 @@ const DEFAULT_GUE_PORT: u16 = 6080;
 const DEFAULT_MTU: u16 = 1500;
 /// An IPv4 link carries at least this (RFC 791).
 const MIN_MTU: i64 = 68;
+/// Seconds: negotiating a link takes a NIC some of them. A virtual device may well have to wait for its peer.
+const DEFAULT_LINK_WAIT: u64 = 10;
 const DEFAULT_BURST: usize = 64;
 const MAX_BURST: i64 = 256;
 const DEFAULT_GENERATIONS: usize = 8;
@@ -162,6 +165,8 @@ fn device(mut section: Section<'_>, before: &[Device], workers: usize, purpose: 
     {
         section.complain("queues", format!("{queues} is not the number of workers, {workers}; leave it out"));
     }
+    let patience = if section.has("pci") { DEFAULT_LINK_WAIT } else { 0 };
+    let link_wait = Duration::from_secs(section.integer("link_wait", 0..=3600).unwrap_or(patience));
     let device = Device {
         name: name.unwrap_or_default(),
         address,
@@ -171,6 +176,7 @@ fn device(mut section: Section<'_>, before: &[Device], workers: usize, purpose: 
         kernel: section.parse("kernel", "an interface name", values::interface),
         vlan: section.integer("vlan", 1..=4094),
         gue: section.boolean("gue").unwrap_or(true),
+        link_wait,
     };
     section.finish();
     Some(device)
@@ -202,8 +208,13 @@ fn workers(mut section: Section<'_>, purpose: Purpose) -> Workers {
         section.complain("cores", format!("core {} is named twice; a worker has a core to itself", core.1));
     }
     let burst = section.integer("burst", 1..=MAX_BURST).unwrap_or(DEFAULT_BURST);
+    let idle = section.parse("idle", "\"poll\" or \"sleep\"", |text| match text {
+        "poll" => Ok(Idle::Poll),
+        "sleep" => Ok(Idle::Sleep),
+        _ => Err(format!("{text:?} is neither \"poll\" nor \"sleep\"")),
+    });
     section.finish();
-    Workers { cores, burst }
+    Workers { cores, burst, idle: idle.unwrap_or_default() }
 }
 
 fn icmp(mut section: Section<'_>) -> Icmp {

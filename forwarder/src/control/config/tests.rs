@@ -27,10 +27,12 @@ kernel = "wan0-k"
 queues = 1
 vlan = 100
 gue = false
+link_wait = 3
 
 [workers]
 cores = [1]
 burst = 32
+idle = "sleep"
 
 [eal]
 args = ["--no-huge", "-m", "512", "--no-pci"]
@@ -119,8 +121,9 @@ fn every_key_is_read() {
             kernel: Some("wan0-k".to_owned()),
             vlan: Some(100),
             gue: false,
+            link_wait: Duration::from_secs(3),
         }],
-        workers: Workers { cores: vec![1], burst: 32 },
+        workers: Workers { cores: vec![1], burst: 32, idle: Idle::Sleep },
         eal_args: ["--no-huge", "-m", "512", "--no-pci"].map(str::to_owned).to_vec(),
         icmp: Icmp {
             echo: Echo::Drop,
@@ -157,7 +160,10 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.flow_key, DEFAULT_FLOW_KEY);
     assert_eq!(config.dscp, Dscp::Copy);
     assert_eq!((config.devices[0].mtu, config.devices[0].gue), (1500, true));
-    assert_eq!(config.workers.burst, 64);
+    assert_eq!((config.workers.burst, config.workers.idle), (64, Idle::Poll));
+    assert_eq!(config.devices[0].link_wait, Duration::ZERO, "a virtual device may wait for its peer");
+    let pci = parse(&SMALL.replace("vdev = \"net_null0\"", "pci = \"0000:3b:00.0\""), Purpose::Daemon).unwrap();
+    assert_eq!(pci.devices[0].link_wait, Duration::from_secs(10));
     assert_eq!(config.icmp, Icmp { echo: Echo::Answer, rate: 1000, source4: None, source6: None });
     assert_eq!(config.fragments, FragmentLimits { contexts: 65_536, packets: 4_096, bytes: 8 << 20 });
     assert_eq!(config.control.socket, Path::new(DEFAULT_SOCKET));

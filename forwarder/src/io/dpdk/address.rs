@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which device an entry of the configuration means, and what DPDK calls it.
 
+use std::time::Duration;
+
 use super::Error;
 
 /// Where a device is found.
@@ -22,6 +24,8 @@ pub struct DeviceSpec {
     pub address: DeviceAddress,
     /// The largest IP packet that it carries.
     pub mtu: u16,
+    /// How long it may take to have a link; zero if it may start without one.
+    pub link_wait: Duration,
 }
 
 impl DeviceSpec {
@@ -107,7 +111,7 @@ mod tests {
     use super::*;
 
     fn device(address: DeviceAddress) -> DeviceSpec {
-        DeviceSpec { name: "wan0".into(), address, mtu: 1500 }
+        DeviceSpec { name: "wan0".into(), address, mtu: 1500, link_wait: Duration::ZERO }
     }
 
     #[test]

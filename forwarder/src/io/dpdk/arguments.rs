@@ -90,15 +90,27 @@ fn distinct(devices: &[DeviceSpec]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::DeviceAddress;
     use super::*;
 
     fn vdev(name: &str, vdev: &str) -> DeviceSpec {
-        DeviceSpec { name: name.into(), address: DeviceAddress::Vdev(vdev.into()), mtu: 1500 }
+        DeviceSpec {
+            name: name.into(),
+            address: DeviceAddress::Vdev(vdev.into()),
+            mtu: 1500,
+            link_wait: Duration::ZERO,
+        }
     }
 
     fn pci(name: &str, address: &str) -> DeviceSpec {
-        DeviceSpec { name: name.into(), address: DeviceAddress::Pci(address.into()), mtu: 1500 }
+        DeviceSpec {
+            name: name.into(),
+            address: DeviceAddress::Pci(address.into()),
+            mtu: 1500,
+            link_wait: Duration::ZERO,
+        }
     }
 
     fn built(user: &[&str], devices: &[DeviceSpec]) -> Result<Vec<String>, Error> {

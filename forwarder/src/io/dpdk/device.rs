@@ -10,8 +10,10 @@ use rustix::io::Errno;
 
 use super::capture::captured;
 use super::error::reason;
-use super::pool::Pool;
-use super::{DESCRIPTORS, DeviceSpec, Error};
+use super::pool::{Node, Pool};
+use super::spread::{self, Spread};
+use super::{DeviceSpec, Error};
+use crate::io::buffers::DESCRIPTORS;
 use crate::io::hardware::DeviceHealth;
 use crate::wire::MacAddr;
 
@@ -53,13 +55,32 @@ impl Device {
     /// `pool` must be dropped after the device, even if this fails.
     pub(super) fn start(&mut self, spec: &DeviceSpec, workers: u16, pool: &Pool) -> Result<(), Error> {
         let setup = Setup { spec, id: self.id };
-        setup.configure(&self.info, workers)?;
+        let spread = Spread::of(&self.info, workers);
+        let spreads = spread.is_some();
+        setup.configure(spread, workers)?;
         setup.mtu()?;
         setup.queues(workers, pool)?;
         setup.start()?;
+        if spreads {
+            setup.spread(self.info.reta_size, workers);
+        } else if workers > 1 {
+            setup.warn_of_no_spread();
+        }
         self.mac = setup.mac()?;
-        tracing::info!(device = spec.name, driver = %self.driver(), mac = %self.mac, link = self.link_up(), "started");
+        let (driver, firmware) = (self.driver(), self.firmware());
+        tracing::info!(device = spec.name, %driver, firmware, mac = %self.mac, spreads, "started");
         Ok(())
+    }
+
+    /// The memory node that it is attached to.
+    pub(super) fn node(&self) -> Node {
+        // SAFETY: any number will do.
+        u32::try_from(unsafe { dpdk_sys::rte_eth_dev_socket_id(self.id) }).ok()
+    }
+
+    /// The queue for each hash; empty if it has no such table.
+    pub(super) fn spread(&self) -> Vec<u16> {
+        spread::read(self.id, self.info.reta_size)
     }
 
     /// For DPDK's functions.
@@ -93,6 +114,15 @@ impl Device {
             rx_no_buffer: stats.rx_nombuf,
             tx_errors: stats.oerrors,
         }
+    }
+
+    /// The version of what runs in the device; empty where its driver does not say.
+    fn firmware(&self) -> String {
+        let mut text = [0_u8; 64];
+        // SAFETY: `text` takes as many bytes as said, the NUL among them.
+        let code = unsafe { dpdk_sys::rte_eth_dev_fw_version_get(self.id, text.as_mut_ptr().cast(), text.len()) };
+        let version = CStr::from_bytes_until_nul(&text).ok().filter(|_| code == 0);
+        version.map(|version| version.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     fn driver(&self) -> Cow<'static, str> {
@@ -147,21 +177,12 @@ struct Setup<'a> {
 impl Setup<'_> {
     /// No offload is asked for. Checksums are done in software, where the outer one costs an addition; VLAN tags are to stay;
     /// and MBUF_FAST_FREE wants all buffers of a queue from one pool, which large frames don't come from.
-    fn configure(&self, info: &rte_eth_dev_info, workers: u16) -> Result<(), Error> {
+    fn configure(&self, mut spread: Option<Spread>, workers: u16) -> Result<(), Error> {
         let mut conf = rte_eth_conf::default();
-        if workers > 1 {
-            let flows = dpdk_sys::SHIM_ETH_RSS_IP
-                | dpdk_sys::SHIM_ETH_RSS_TCP
-                | dpdk_sys::SHIM_ETH_RSS_UDP
-                | dpdk_sys::SHIM_ETH_RSS_SCTP;
-            // Most virtual devices can't: what comes on which of their queues is then the peer's choice.
-            let flows = flows & info.flow_type_rss_offloads;
-            if flows != 0 {
-                conf.rxmode.mq_mode = dpdk_sys::rte_eth_rx_mq_mode_RTE_ETH_MQ_RX_RSS;
-                conf.rx_adv_conf.rss_conf.rss_hf = flows;
-            }
+        if let Some(spread) = &mut spread {
+            spread.ask(&mut conf);
         }
-        // SAFETY: `conf` is copied.
+        // SAFETY: `conf` is copied, and so is the key that it points to, which lives until then.
         self.step("be configured", || unsafe { dpdk_sys::rte_eth_dev_configure(self.id, workers, workers, &conf) })
     }
 
@@ -207,6 +228,24 @@ impl Setup<'_> {
             tracing::debug!(device = self.spec.name, reason = reason(&log, code), "device can't take all multicast");
         }
         Ok(())
+    }
+
+    /// Gives every worker its share. A device that takes no table of ours has one that its driver made.
+    fn spread(&self, size: u16, workers: u16) {
+        let (code, log) = captured(|| spread::fill(self.id, size, workers));
+        if code != 0 {
+            let (device, reason) = (&self.spec.name, reason(&log, code));
+            tracing::warn!(device, reason, "device keeps its own table of hashes: workers may get unequal shares");
+        }
+    }
+
+    fn warn_of_no_spread(&self) {
+        let device = &self.spec.name;
+        if self.spec.is_pci() {
+            tracing::warn!(device, "device does not spread flows (no RSS): all may come to one worker");
+        } else {
+            tracing::info!(device, "device does not spread flows: which worker gets what is its peer's choice");
+        }
     }
 
     fn mac(&self) -> Result<MacAddr, Error> {

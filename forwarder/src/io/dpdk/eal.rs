@@ -43,6 +43,12 @@ impl Eal {
         }
     }
 
+    /// Whether the machine has memory at several nodes.
+    pub(super) fn has_several_nodes(&self) -> bool {
+        // SAFETY: EAL runs.
+        unsafe { dpdk_sys::rte_socket_count() > 1 }
+    }
+
     /// Keeps EAL's memory mapped until the process ends, because somebody still owns a buffer in it.
     pub(super) fn keep_memory() {
         MEMORY_IN_USE.store(true, Ordering::Release);

@@ -106,6 +106,19 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
+    /// No link in time.
+    #[error(
+        "device {device:?} ({address}) has no link after {seconds} s: check its cable and its peer, or set link_wait = 0 \
+         to start without one"
+    )]
+    NoLink {
+        /// The device's name in the configuration.
+        device: String,
+        /// Its vdev string or PCI address.
+        address: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// No memory for the packet buffers.
     #[error(
         "no memory for {buffers} packet buffers of {size} bytes, {megabytes} MB in all: {reason}; \

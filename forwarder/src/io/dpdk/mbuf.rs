@@ -77,7 +77,7 @@ impl Mbuf {
 
     /// Replaces a segmented frame by a copy in one buffer, from the pool whose buffers are large enough. Leaves it as it is,
     /// and returns whether it succeeded, if none are or none is free.
-    pub(super) fn gather(&mut self, pools: [&Pool; 2]) -> bool {
+    pub(super) fn gather<'p>(&mut self, pools: impl IntoIterator<Item = &'p Pool>) -> bool {
         let len: u32 = self.get(SHIM_MBUF_PKT_LEN);
         let Some(pool) = pools.into_iter().find(|pool| len <= u32::from(pool.room())) else { return false };
         // SAFETY: a live chain of mbufs and a live pool; the function only reads the chain.

@@ -21,11 +21,15 @@ mod eal;
 mod error;
 mod log;
 mod mbuf;
+mod nodes;
 mod pool;
 mod queues;
+mod spread;
 
 use std::io::PipeReader;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use address::{DeviceAddress, DeviceSpec};
 pub use error::Error;
@@ -33,6 +37,7 @@ pub use mbuf::Mbuf;
 pub use queues::DpdkIo;
 
 use crate::io::DeviceIndex;
+use crate::io::buffers::Demand;
 use crate::io::hardware::{Hardware, Probe};
 use crate::wire::MacAddr;
 
@@ -42,13 +47,14 @@ const PROGRAM: &str = "sluiced";
 /// As many queues as DPDK gives a device at most.
 const MAX_WORKERS: u16 = 1024;
 
-/// Descriptors of a queue, where the device allows it: about a millisecond of frames at a million a second.
-const DESCRIPTORS: u16 = 1024;
+/// Between two looks whether there is a link by now.
+const LINK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The devices and what they stand on. The order of the fields is that of dropping.
 struct Running {
     devices: Vec<device::Device>,
-    frames: pool::Pool,
+    /// One for each memory node that devices are attached to; at least one.
+    frames: Vec<pool::Pool>,
     large: pool::Pool,
     _eal: eal::Eal,
 }
@@ -57,8 +63,27 @@ impl Running {
     fn hardware(&self) -> Hardware {
         Hardware {
             devices: self.devices.iter().map(device::Device::health).collect(),
-            pools: [&self.frames, &self.large].map(pool::Pool::report).into(),
+            pools: self.pools().map(pool::Pool::report).collect(),
         }
+    }
+
+    /// Waits for each device as long as its configuration says, for all at the same time.
+    fn wait_for_links(&self, specs: &[DeviceSpec]) -> Result<(), Error> {
+        let start = Instant::now();
+        for (device, spec) in self.devices.iter().zip(specs).filter(|(_, spec)| !spec.link_wait.is_zero()) {
+            while !device.link_up() {
+                if start.elapsed() >= spec.link_wait {
+                    let (device, address) = (spec.name.clone(), spec.text().to_owned());
+                    return Err(Error::NoLink { device, address, seconds: spec.link_wait.as_secs() });
+                }
+                thread::sleep(LINK_INTERVAL);
+            }
+        }
+        Ok(())
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &pool::Pool> {
+        self.frames.iter().chain([&self.large])
     }
 }
 
@@ -86,18 +111,22 @@ impl Dpdk {
     ) -> Result<Self, Error> {
         let count = u16::try_from(workers).ok().filter(|count| (1..=MAX_WORKERS).contains(count));
         let workers = count.ok_or(Error::Workers(workers))?;
-        let burst = u32::try_from(burst).unwrap_or(u32::MAX);
-        let kept = u32::try_from(kept).unwrap_or(u32::MAX);
+        let [burst, kept] = [burst, kept].map(|frames| u32::try_from(frames).unwrap_or(u32::MAX));
+        let demand = Demand { workers: workers.into(), burst, kept };
         let (eal, said) = eal::Eal::start(eal_args, devices)?;
         let found =
-            devices.iter().map(|device| device::Device::find(device, workers, &said)).collect::<Result<_, _>>()?;
-        let large = pool::Pool::large(u32::from(workers), burst)?;
-        let frames = pool::Pool::frames(devices, u32::from(workers), burst, kept)?;
+            devices.iter().map(|device| device::Device::find(device, workers, &said)).collect::<Result<Vec<_>, _>>()?;
+        let large = pool::Pool::large(demand)?;
+        let nodes = nodes::Nodes::new(found.iter().map(device::Device::node), eal.has_several_nodes());
+        let frames = nodes.pools(devices, demand)?;
         // Together before anything starts: if that fails, they are dropped in the right order.
         let mut running = Running { devices: found, frames, large, _eal: eal };
-        for (device, spec) in running.devices.iter_mut().zip(devices) {
-            device.start(spec, workers, &running.frames)?;
+        for ((device, spec), pool) in running.devices.iter_mut().zip(devices).zip(nodes.of_devices) {
+            if let Some(pool) = running.frames.get(pool) {
+                device.start(spec, workers, pool)?;
+            }
         }
+        running.wait_for_links(devices)?;
         for line in said {
             tracing::warn!("DPDK: {line}");
         }
@@ -115,6 +144,16 @@ impl Dpdk {
     /// Whether the device has a link now. A memif device has none until its peer connects.
     pub fn link_up(&self, device: DeviceIndex) -> bool {
         self.device(device).is_some_and(device::Device::link_up)
+    }
+
+    /// The memory node that the device is attached to, if it says so.
+    pub fn node(&self, device: DeviceIndex) -> Option<u32> {
+        self.device(device).and_then(device::Device::node)
+    }
+
+    /// The queue for each hash, from the device's own table; empty if it has none.
+    pub fn spread(&self, device: DeviceIndex) -> Vec<u16> {
+        self.device(device).map(device::Device::spread).unwrap_or_default()
     }
 
     /// The queues, one [`DpdkIo`] for each worker; none when called again.
@@ -135,8 +174,7 @@ impl Dpdk {
 
     /// Buffers that somebody owns: a worker, a device's queue, a looped capture. Exact only while no worker runs.
     pub fn buffers_in_use(&self) -> usize {
-        let total = self.running.frames.in_use().saturating_add(self.running.large.in_use());
-        total as usize
+        self.running.pools().map(|pool| pool.in_use() as usize).sum()
     }
 
     fn device(&self, device: DeviceIndex) -> Option<&device::Device> {

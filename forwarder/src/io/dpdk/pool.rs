@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Packet buffers: how many, how large, and the pools they come from.
 
-use std::ffi::{CStr, c_uint};
+use std::ffi::{CString, c_int, c_uint};
 use std::fs;
 use std::ptr::NonNull;
 
@@ -9,31 +9,19 @@ use super::capture::captured;
 use super::eal::Eal;
 use super::error::{errno, reason};
 use super::mbuf::Mbuf;
-use super::{DESCRIPTORS, DeviceSpec, Error};
+use super::{DeviceSpec, Error};
+use crate::io::buffers::{CACHE, Demand, HEADROOM, Size, frames, large};
 use crate::io::hardware::PoolReport;
 
-/// Buffers that each thread keeps to itself. DPDK lets that grow to one and a half times as many.
-const CACHE: u32 = 256;
-const CACHED_PER_THREAD: u32 = CACHE * 3 / 2;
-/// What a pool has where memory permits. One less than a power of two fills DPDK's ring exactly.
-const COMFORTABLE: u32 = (1 << 16) - 1;
-/// The room for data in a buffer of the usual size.
-const USUAL_ROOM: u16 = 2048;
-/// The largest room whose length, with the headroom, still fits the buffer's own field, in whole cache lines.
-const LARGEST_ROOM: u16 = u16::MAX - 63 - HEADROOM;
-/// Enough of that size for several bursts; 64 kB each.
-const MOST_LARGE: u32 = 256;
-/// Free bytes in front of a received frame: more than any outer header here.
-const HEADROOM: u16 = dpdk_sys::RTE_PKTMBUF_HEADROOM as u16;
-/// Ethernet and two VLAN tags.
-const LINK_HEADER: u16 = 14 + 2 * 4;
-/// What a buffer takes beside its data, about: `rte_mbuf`, the pool's header, padding.
-const OVERHEAD: u64 = 256;
+const _: () = assert!(HEADROOM as u32 == dpdk_sys::RTE_PKTMBUF_HEADROOM);
+
+/// A memory node of the machine; none where there is one only, or it does not matter.
+pub(super) type Node = Option<u32>;
 
 /// A pool of buffers. Gives its memory back when dropped, unless somebody still owns one of them.
 pub(super) struct Pool {
     pool: NonNull<dpdk_sys::rte_mempool>,
-    name: &'static CStr,
+    name: String,
     count: u32,
     room: u16,
 }
@@ -44,51 +32,56 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// The buffers that devices receive into: one pool for all of them, so that what one device received another can
-    /// transmit and free at the same cost. Workers may keep `kept` of them for a while.
-    pub(super) fn frames(devices: &[DeviceSpec], workers: u32, burst: u32, kept: u32) -> Result<Self, Error> {
+    /// The buffers that the devices of `own` receive into, and any of `devices` may transmit: one pool for all devices on a memory
+    /// node, so that what one received another can transmit and free at the same cost.
+    pub(super) fn frames(
+        node: Node,
+        own: &[&DeviceSpec],
+        devices: &[DeviceSpec],
+        demand: Demand,
+    ) -> Result<Self, Error> {
         let mtu = devices.iter().map(|device| device.mtu).max().unwrap_or_default();
-        let room = mtu.saturating_add(LINK_HEADER).clamp(USUAL_ROOM, LARGEST_ROOM);
-        let queue_pairs = workers.saturating_mul(u32::try_from(devices.len()).unwrap_or(u32::MAX));
-        let needed = queue_pairs
-            .saturating_mul((2 * u32::from(DESCRIPTORS)).saturating_add(burst))
-            .saturating_add((workers + 1).saturating_mul(CACHED_PER_THREAD))
-            .saturating_add(kept);
-        let looped = devices.iter().map(looped_frames).fold(0, u32::saturating_add);
-        Self::create(c"frames", room, CACHE, needed, needed.max(COMFORTABLE).saturating_add(looped))
+        let count = |devices: usize| u32::try_from(devices).unwrap_or(u32::MAX);
+        let mut size = frames(mtu, count(own.len()), count(devices.len()), demand);
+        let looped = own.iter().copied().map(looped_frames).fold(0, u32::saturating_add);
+        size.wanted = size.wanted.saturating_add(looped);
+        let name = node.map_or_else(|| "frames".to_owned(), |node| format!("frames-node{node}"));
+        Self::create(name, size, CACHE, node)
     }
 
-    /// A few buffers of the largest size, for frames that arrive in pieces: jumbo frames, or such as offloads merged.
-    pub(super) fn large(workers: u32, burst: u32) -> Result<Self, Error> {
-        let count = workers.saturating_mul(burst).min(MOST_LARGE);
-        Self::create(c"large-frames", LARGEST_ROOM, 0, count, count)
+    /// The large buffers for all workers.
+    pub(super) fn large(demand: Demand) -> Result<Self, Error> {
+        Self::create("large-frames".to_owned(), large(demand), 0, None)
     }
 
-    /// A pool of `wanted` buffers, or as many as there is memory for, but not fewer than `needed`.
-    fn create(name: &'static CStr, room: u16, cache: u32, needed: u32, wanted: u32) -> Result<Self, Error> {
-        let mut count = wanted;
+    /// A pool of the size wanted, or as many as there is memory for, but not fewer than needed; on `node` if that has memory.
+    fn create(name: String, size: Size, cache: u32, mut node: Node) -> Result<Self, Error> {
+        let mut count = size.wanted;
+        let c_name = CString::new(name.as_str()).unwrap_or_default();
         loop {
+            let on = node.map_or(dpdk_sys::SHIM_SOCKET_ID_ANY, |node| node as c_int);
             // SAFETY: EAL runs, which is the only way to get here; the name is copied.
             let create = || unsafe {
-                dpdk_sys::rte_pktmbuf_pool_create(
-                    name.as_ptr(),
-                    count,
-                    cache,
-                    0,
-                    room + HEADROOM,
-                    dpdk_sys::SHIM_SOCKET_ID_ANY,
-                )
+                dpdk_sys::rte_pktmbuf_pool_create(c_name.as_ptr(), count, cache, 0, size.room + HEADROOM, on)
             };
             let (pool, log) = captured(create);
             if let Some(pool) = NonNull::new(pool) {
-                return Ok(Self { pool, name, count, room });
+                return Ok(Self { pool, name, count, room: size.room });
             }
-            if count <= needed {
-                let megabytes = u64::from(needed) * (u64::from(room + HEADROOM) + OVERHEAD) / 1_000_000 + 1;
-                return Err(Error::Pool { buffers: needed, size: room, megabytes, reason: reason(&log, errno()) });
+            if count > size.needed {
+                // Halves leave some of the memory to the drivers, which need it for their own queues.
+                count = (count / 2).max(size.needed);
+            } else if let Some(node) = node.take() {
+                tracing::warn!(
+                    "memory node {node} has no room for the buffers of its devices: they lie on another one, which is slower; \
+                     reserve huge pages on node {node}"
+                );
+                count = size.wanted;
+            } else {
+                let megabytes = size.bytes(size.needed) / 1_000_000 + 1;
+                let (buffers, size) = (size.needed, size.room);
+                return Err(Error::Pool { buffers, size, megabytes, reason: reason(&log, errno()) });
             }
-            // Halves leave some of the memory to the drivers, which need it for their own queues.
-            count = (count / 2).max(needed);
         }
     }
 
@@ -112,8 +105,7 @@ impl Pool {
 
     /// How many buffers there are, and how many somebody has.
     pub(super) fn report(&self) -> PoolReport {
-        let name = self.name.to_string_lossy().into_owned();
-        PoolReport { name, size: self.count.into(), in_use: self.in_use().into() }
+        PoolReport { name: self.name.clone(), size: self.count.into(), in_use: self.in_use().into() }
     }
 
     /// Buffers that are neither free nor in a thread's cache.

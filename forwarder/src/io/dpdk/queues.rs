@@ -37,7 +37,7 @@ impl DpdkIo {
 
 impl Allocator<Mbuf> for DpdkIo {
     fn allocate(&mut self, len: usize) -> Option<Mbuf> {
-        self.running.frames.allocate(len)
+        self.running.frames.iter().find_map(|pool| pool.allocate(len))
     }
 }
 
@@ -109,12 +109,11 @@ impl DpdkIo {
     /// Brings the frames from `before` on into one piece each, and frees and counts those that don't fit one.
     #[cold]
     fn gather(&self, frames: &mut Vec<Mbuf>, before: usize) -> Received {
-        let pools = [&self.running.frames, &self.running.large];
         let received = frames.len();
         let mut index = 0;
         frames.retain_mut(|frame| {
             index += 1;
-            index <= before || !frame.is_segmented() || frame.gather(pools)
+            index <= before || !frame.is_segmented() || frame.gather(self.running.pools())
         });
         Received { segmented: received - frames.len() }
     }
