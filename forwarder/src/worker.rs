@@ -3,6 +3,7 @@
 
 pub mod handoff;
 pub mod meter;
+mod rest;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::slot::Slot;
 use crate::state::ForwardingState;
 use handoff::Handoff;
 use meter::Meter;
+use rest::Rest;
 pub use shared::{DeviceTally, FragmentGauges, Shared};
 
 /// Rounds between two looks at what seldom changes: often enough for a stop to seem immediate, and seldom enough to
@@ -36,6 +38,9 @@ pub struct Worker<Io: PacketIo> {
     reader: Reader<ForwardingState>,
     shared: Arc<Shared>,
     devices: Box<[DeviceIndex]>,
+    beat: u64,
+    /// If it may sleep.
+    rest: Option<Rest>,
     path: Path<Io>,
 }
 
@@ -80,7 +85,7 @@ impl<Io: PacketIo> Worker<Io> {
             tap: None,
             scout: None,
         };
-        Self { reader, shared, devices, path }
+        Self { reader, shared, devices, beat: 0, rest: None, path }
     }
 
     /// The same, measured.
@@ -90,18 +95,44 @@ impl<Io: PacketIo> Worker<Io> {
         self
     }
 
+    /// The same, which sleeps between polls for some microseconds while nothing comes.
+    #[must_use]
+    pub fn resting(mut self) -> Self {
+        self.rest = Some(Rest::default());
+        self
+    }
+
     /// Polls until [`Shared::stop`] is set, then finishes. The workers of a group are stopped together.
     pub fn run(&mut self) {
         self.path.io.attach_thread();
+        let mut rest = self.rest.take();
         while !self.shared.stop.load(Ordering::Relaxed) {
-            for _ in 0..ROUNDS_BETWEEN_HOUSEKEEPING {
-                if self.poll() == 0 {
-                    hint::spin_loop();
-                }
+            match &mut rest {
+                None => self.rounds(),
+                Some(rest) => self.rounds_until_rest(rest),
             }
             self.tick();
         }
         self.finish();
+    }
+
+    fn rounds(&mut self) {
+        for _ in 0..ROUNDS_BETWEEN_HOUSEKEEPING {
+            if self.poll() == 0 {
+                hint::spin_loop();
+            }
+        }
+    }
+
+    /// Likewise, and ends with a sleep when it is time for one, so that housekeeping follows each of those: whoever waits
+    /// for a stop or a timer waits for one sleep at most.
+    fn rounds_until_rest(&mut self, rest: &mut Rest) {
+        for _ in 0..ROUNDS_BETWEEN_HOUSEKEEPING {
+            let received = self.poll();
+            if let Some(sleep) = rest.after(received) {
+                return thread::sleep(sleep);
+            }
+        }
     }
 
     /// One round over all devices and all other workers; the number of frames received. Takes the newest state first, also
@@ -119,6 +150,8 @@ impl<Io: PacketIo> Worker<Io> {
 
     /// What time brings without any frame: fragments have waited long enough, and captures begin and end.
     pub fn tick(&mut self) {
+        self.beat = self.beat.wrapping_add(1);
+        self.shared.beat.store(self.beat, Ordering::Relaxed);
         self.path.tend_tap(&self.shared.tap);
         self.path.tend_scout(&self.shared.scout, self.reader.current());
         let Path { io, pipeline, meter, output, counters, tap, .. } = &mut self.path;

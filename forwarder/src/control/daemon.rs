@@ -21,10 +21,12 @@ use super::log;
 use super::machine::{self, Machine};
 use super::methods;
 use super::metrics::{self, MetricsServer};
+use super::notify;
 use super::report::Conservation;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};
 use super::start::{self, Start};
+use super::watchdog::Watchdog;
 use super::workers::{WorkerError, Workers};
 use crate::counters;
 use crate::io::hardware::{Hardware, Probe};
@@ -121,6 +123,7 @@ pub struct Daemon<B: Backend> {
     // Dropped in this order: nobody asks for what has ended.
     server: Server,
     metrics: Option<MetricsServer>,
+    watchdog: Watchdog,
     workers: Workers,
     backend: B,
     control_cores: ControlCores,
@@ -207,6 +210,8 @@ impl<B: Backend> Daemon<B> {
             })?;
         }
         let workers = Workers::start(&forwarder, readers, backend.queues(), &stop)?;
+        let watchdog = Watchdog::start(&forwarder, control_cores.clone())
+            .map_err(|error| DaemonError::System("start the watchdog", error))?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
             .map_err(|error| DaemonError::System("start the control thread", error))?;
         let metrics = listener
@@ -222,7 +227,8 @@ impl<B: Backend> Daemon<B> {
             socket = %config.control.socket.display(),
             "forwarding"
         );
-        Ok(Self { forwarder, server, metrics, workers, backend, control_cores, events, stop })
+        notify::ready("forwarding");
+        Ok(Self { forwarder, server, metrics, watchdog, workers, backend, control_cores, events, stop })
     }
 
     /// The forwarder, as the socket's methods see it.
@@ -243,8 +249,10 @@ impl<B: Backend> Daemon<B> {
             Ok(Event::WorkerEnded(worker)) => tracing::error!("stopping: worker {worker} has ended by itself"),
             Err(_) => tracing::error!("stopping: nothing is left to wait for"),
         }
+        notify::stopping();
         drop(self.server);
         drop(self.metrics);
+        drop(self.watchdog);
         self.forwarder.stop_workers();
         let ended = self.workers.join();
         let workers = self.forwarder.workers().iter();

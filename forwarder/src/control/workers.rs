@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tables::Reader;
 
 use super::affinity;
+use super::config::Idle;
 use super::daemon::Event;
 use super::forwarder::Forwarder;
 use crate::io::PacketIo;
@@ -119,6 +120,9 @@ fn work<Io: PacketIo>(
     let Some(shared) = forwarder.workers().get(index) else { return };
     let burst = forwarder.config().workers.burst;
     let mut worker = Worker::new(io, Arc::clone(forwarder.settings()), burst, reader, Arc::clone(shared), handoff);
+    if forwarder.config().workers.idle == Idle::Sleep {
+        worker = worker.resting();
+    }
     match forwarder.metrics().meter(index) {
         Some(meter) => worker.measured(meter).run(),
         None => worker.run(),

@@ -17,6 +17,8 @@ pub struct Shared {
     pub devices: Box<[DeviceTally]>,
     /// What it remembers of fragments, as of its last housekeeping.
     pub fragments: FragmentGauges,
+    /// How often it has kept house: grows while it polls.
+    pub beat: AtomicU64,
     /// Set to end [`Worker::run`](super::Worker::run).
     pub stop: AtomicBool,
     /// Where a tap is left for it.

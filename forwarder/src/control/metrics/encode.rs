@@ -173,6 +173,8 @@ impl Page<'_> {
     fn workers(&mut self, workers: &[WorkerSnapshot]) -> fmt::Result {
         let help = "Polls of a device that brought no frame";
         self.counters("empty_polls", help, workers.iter().enumerate(), |worker| worker.measured.readings.empty)?;
+        let help = "Times that a worker did not poll for a second";
+        self.counters("worker_stalls", help, workers.iter().enumerate(), |worker| worker.stalls)?;
         self.histograms(
             "burst_residency_seconds",
             "From receiving a burst until it was handed to the devices",

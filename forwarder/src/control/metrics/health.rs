@@ -91,7 +91,7 @@ mod tests {
         let mut counters = Counters::default();
         (counters.rx, counters.tx) = (rx, 5);
         let measured = Measured { readings: Readings::new(), stalled };
-        WorkerSnapshot { core: 3, counters, measured, fragment_datagrams: 0, fragment_bytes: 0 }
+        WorkerSnapshot { core: 3, counters, measured, stalls: 0, fragment_datagrams: 0, fragment_bytes: 0 }
     }
 
     fn hardware(link_up: bool, in_use: u64) -> Hardware {

@@ -8,6 +8,7 @@ mod http;
 mod snapshot;
 mod times;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub struct Metrics {
     /// For the workers, until they take them.
     meters: Mutex<Vec<Option<Meter>>>,
     gauges: Mutex<Vec<Gauge>>,
+    /// By worker.
+    stalls: Vec<AtomicU64>,
     probe: OnceLock<Probe>,
 }
 
@@ -46,12 +49,25 @@ impl Metrics {
     /// For so many workers.
     pub fn new(workers: usize) -> Self {
         let (meters, gauges) = (0..workers).map(|_| meter()).map(|(meter, gauge)| (Some(meter), gauge)).unzip();
-        Self { meters: Mutex::new(meters), gauges: Mutex::new(gauges), probe: OnceLock::new() }
+        let stalls = (0..workers).map(|_| AtomicU64::default()).collect();
+        Self { meters: Mutex::new(meters), gauges: Mutex::new(gauges), stalls, probe: OnceLock::new() }
     }
 
     /// What the worker of that number is to measure by; once.
     pub fn meter(&self, worker: usize) -> Option<Meter> {
         lock(&self.meters).get_mut(worker)?.take()
+    }
+
+    /// The worker of that number has stopped polling.
+    pub fn count_stall(&self, worker: usize) {
+        if let Some(stalls) = self.stalls.get(worker) {
+            stalls.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often that happened.
+    pub fn stalls(&self, worker: usize) -> u64 {
+        self.stalls.get(worker).map_or(0, |stalls| stalls.load(Ordering::Relaxed))
     }
 
     /// Whom to ask about devices and pools; the first one counts.

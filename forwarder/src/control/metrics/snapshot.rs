@@ -52,6 +52,8 @@ pub struct WorkerSnapshot {
     pub counters: Counters,
     /// How it spent its time.
     pub measured: Measured,
+    /// How often the watchdog found that it did not poll.
+    pub stalls: u64,
     /// Datagrams of which it remembers or awaits the first fragment.
     pub fragment_datagrams: u64,
     /// Bytes of fragments that wait for their first.
@@ -83,12 +85,13 @@ impl Snapshot {
         let measured = forwarder.metrics().measured();
         // After the measurements, which can take a while.
         let counters = counters::read_all(forwarder.workers().iter().map(|worker| &worker.counters));
-        let workers = config.workers.cores.iter().zip(forwarder.workers()).zip(counters).zip(measured);
+        let workers = config.workers.cores.iter().zip(forwarder.workers()).zip(counters).zip(measured).enumerate();
         let workers: Vec<_> = workers
-            .map(|(((&core, shared), counters), measured)| WorkerSnapshot {
+            .map(|(number, (((&core, shared), counters), measured))| WorkerSnapshot {
                 core,
                 counters,
                 measured,
+                stalls: forwarder.metrics().stalls(number),
                 fragment_datagrams: shared.fragments.datagrams.load(Relaxed),
                 fragment_bytes: shared.fragments.bytes.load(Relaxed),
             })

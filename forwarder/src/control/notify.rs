@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the service manager is told (`sd_notify(3)`), if there is one: without NOTIFY_SOCKET in the environment nothing is
+//! sent.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// The daemon forwards.
+pub(super) fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The daemon stops.
+pub(super) fn stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// All is well, for the watchdog.
+pub(super) fn alive() {
+    send(&[NotifyState::Watchdog]);
+}
+
+/// A line for `systemctl status`.
+pub(super) fn status(status: &str) {
+    send(&[NotifyState::Status(status)]);
+}
+
+/// How often the watchdog wants to hear [`alive`] at least, if there is one.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// A service manager that can't be told has worse troubles than this.
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("the service manager can't be told: {error}");
+    }
+}

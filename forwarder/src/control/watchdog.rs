@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Looks each second whether every worker polls: says when one does not and when it does again, counts that, and keeps
+//! systemd's watchdog quiet only while all of them do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::affinity::ControlCores;
+use super::forwarder::Forwarder;
+use super::notify;
+
+/// A worker keeps house many times in a millisecond, so this is long.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// However impatient systemd is told to be.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// The thread that looks. Ends it when dropped.
+pub(super) struct Watchdog {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Starts to look.
+    pub(super) fn start(forwarder: &Arc<Forwarder>, cores: ControlCores) -> io::Result<Self> {
+        let forwarder = Arc::clone(forwarder);
+        let (stop, stopped) = channel();
+        let limit = notify::watchdog();
+        // Twice in the time that systemd allows, as it asks for.
+        let interval = limit.map_or(INTERVAL, |limit| (limit / 2).clamp(SHORTEST, INTERVAL));
+        let look = move || {
+            cores.apply();
+            let mut beats = Beats::new(&forwarder);
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let well = beats.look(&forwarder);
+                if well && limit.is_some() {
+                    notify::alive();
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("watchdog".to_owned()).spawn(look)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What was seen of each worker.
+struct Beats(Vec<Seen>);
+
+struct Seen {
+    beat: u64,
+    /// When that changed last.
+    at: Instant,
+    stalled: bool,
+}
+
+impl Beats {
+    fn new(forwarder: &Forwarder) -> Self {
+        let at = Instant::now();
+        let seen = |worker: &Arc<crate::worker::Shared>| Seen {
+            beat: worker.beat.load(Ordering::Relaxed),
+            at,
+            stalled: false,
+        };
+        Self(forwarder.workers().iter().map(seen).collect())
+    }
+
+    /// Whether all workers have polled since the last look.
+    fn look(&mut self, forwarder: &Forwarder) -> bool {
+        let was_well = !self.stalled();
+        let cores = &forwarder.config().workers.cores;
+        for (worker, ((seen, shared), core)) in self.0.iter_mut().zip(forwarder.workers()).zip(cores).enumerate() {
+            let beat = shared.beat.load(Ordering::Relaxed);
+            let waited = seen.at.elapsed();
+            if beat != seen.beat {
+                if seen.stalled {
+                    tracing::warn!(worker, core, stalled_s = waited.as_secs_f64(), "worker polls again");
+                }
+                *seen = Seen { beat, at: Instant::now(), stalled: false };
+            } else if !seen.stalled && waited >= INTERVAL {
+                seen.stalled = true;
+                forwarder.metrics().count_stall(worker);
+                tracing::error!(worker, core, "worker does not poll; check what else runs on its core");
+            }
+        }
+        let well = !self.stalled();
+        if well != was_well {
+            notify::status(if well { "forwarding" } else { "a worker does not poll" });
+        }
+        well
+    }
+
+    fn stalled(&self) -> bool {
+        self.0.iter().any(|seen| seen.stalled)
+    }
+}

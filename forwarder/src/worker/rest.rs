@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How long a worker sleeps when nothing comes, if it may sleep at all: not in a short gap, then longer and longer.
+
+use std::time::Duration;
+
+/// Rounds without a frame that are no reason to sleep: the gaps of busy traffic.
+const GAP: u32 = 64;
+/// Doublings of a microsecond that a sleep grows by: to 64 µs, which a device's queue of 1024 frames bears up to 16 million
+/// packets a second.
+const LONGEST: u32 = 6;
+
+/// Counts the rounds without a frame.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    empty: u32,
+}
+
+impl Rest {
+    /// How long to sleep after a round that brought so many frames, if at all. The system adds what its timers are late by.
+    pub(super) fn after(&mut self, received: usize) -> Option<Duration> {
+        if received > 0 {
+            self.empty = 0;
+            return None;
+        }
+        self.empty = (self.empty + 1).min(GAP + 1 + LONGEST);
+        let doublings = self.empty.checked_sub(GAP + 1)?;
+        Some(Duration::from_micros(1 << doublings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleeps_grow_to_a_bound_and_end_with_the_first_frame() {
+        let mut rest = Rest::default();
+        for _ in 0..2 {
+            assert!((0..64).all(|_| rest.after(0).is_none()), "a gap");
+            let sleeps: Vec<_> = (0..9).filter_map(|_| rest.after(0)).map(|sleep| sleep.as_micros()).collect();
+            assert_eq!(sleeps, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+            assert_eq!(rest.after(1), None);
+        }
+    }
+}
