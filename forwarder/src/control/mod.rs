@@ -13,6 +13,7 @@ mod audit;
 pub mod capture;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod forwarder;
 pub mod generations;
 pub mod guards;

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     },
     /// A live view: rates, cores, devices, targets by traffic, drops, latency, reloads
     Top,
+    /// Whether this machine is fit to forward: what is wrong, why it matters, the command that mends it
+    Doctor(DoctorArgs),
     /// Where a packet would go, and why; by the daemon's table, or offline by --table
     Explain(ExplainArgs),
     /// Write packets to a file as the daemon handles them, each with its fate
@@ -86,6 +88,22 @@ pub(crate) enum Command {
         /// The folder for man1 and man8, such as /usr/local/share/man
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice doctor --config sluice.toml
+  sluice doctor                                only what matters to any forwarder
+
+Exit status: 0 unless something fails; warnings don't count.")]
+pub(crate) struct DoctorArgs {
+    /// The forwarder's configuration: its cores, its devices, the memory that it needs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Look at the sys and proc in this folder, such as a copy of another machine's
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 mod args;
 mod capture;
 mod client;
+mod doctor;
 mod explain;
 mod failure;
 mod kept;
@@ -58,6 +59,7 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Status { exit_code } => online::status(&mut client()?, *exit_code, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
         Command::Top => top::top(cli.socket.as_deref(), output),
+        Command::Doctor(args) => doctor::doctor(args, output),
         Command::Explain(args) => explain::explain(client, args, output),
         Command::Capture(args) => capture::capture(&mut client()?, args, output),
         Command::Replay(args) => replay::replay(args, output),
