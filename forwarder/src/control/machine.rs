@@ -115,4 +115,17 @@ mod tests {
         }
         assert_eq!(list(&[2, 3]), "2,3");
     }
+
+    #[test]
+    fn cores_on_another_node_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        for cpu in 0..4 {
+            std::fs::create_dir_all(root.path().join(format!("sys/devices/system/cpu/cpu{cpu}/node{}", cpu / 2)))
+                .unwrap();
+        }
+        let machine = Machine::new(root.path());
+        assert_eq!(machine.elsewhere(1, &[1, 2, 3]), [1]);
+        // A machine that says nothing gives no reason to warn.
+        assert_eq!(Machine::new("/nowhere").elsewhere(1, &[1, 2, 3]), [0; 0]);
+    }
 }

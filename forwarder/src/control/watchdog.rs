@@ -36,8 +36,8 @@ impl Watchdog {
             cores.apply();
             let mut beats = Beats::new(&forwarder);
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                let well = beats.look(&forwarder);
-                if well && limit.is_some() {
+                let all_poll = beats.look(&forwarder);
+                if all_poll && limit.is_some() {
                     notify::alive();
                 }
             }
@@ -80,7 +80,8 @@ impl Beats {
 
     /// Whether all workers have polled since the last look.
     fn look(&mut self, forwarder: &Forwarder) -> bool {
-        let was_well = !self.stalled();
+        let had_stalled = self.has_stalled();
+        let mut all_poll = true;
         let cores = &forwarder.config().workers.cores;
         for (worker, ((seen, shared), core)) in self.0.iter_mut().zip(forwarder.workers()).zip(cores).enumerate() {
             let beat = shared.beat.load(Ordering::Relaxed);
@@ -90,20 +91,22 @@ impl Beats {
                     tracing::warn!(worker, core, stalled_s = waited.as_secs_f64(), "worker polls again");
                 }
                 *seen = Seen { beat, at: Instant::now(), stalled: false };
-            } else if !seen.stalled && waited >= INTERVAL {
+                continue;
+            }
+            all_poll = false;
+            if !seen.stalled && waited >= INTERVAL {
                 seen.stalled = true;
                 forwarder.metrics().count_stall(worker);
                 tracing::error!(worker, core, "worker does not poll; check what else runs on its core");
             }
         }
-        let well = !self.stalled();
-        if well != was_well {
-            notify::status(if well { "forwarding" } else { "a worker does not poll" });
+        if self.has_stalled() != had_stalled {
+            notify::status(if had_stalled { "forwarding" } else { "a worker does not poll" });
         }
-        well
+        all_poll
     }
 
-    fn stalled(&self) -> bool {
+    fn has_stalled(&self) -> bool {
         self.0.iter().any(|seen| seen.stalled)
     }
 }

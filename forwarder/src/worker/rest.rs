@@ -30,7 +30,17 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use tables::Publisher;
+
     use super::*;
+    use crate::io::memory::VecBuf;
+    use crate::io::{Allocator, DeviceIndex, Nanos, PacketIo, Received};
+    use crate::testing;
+    use crate::worker::handoff::Handoff;
+    use crate::worker::{Shared, Worker};
 
     #[test]
     fn sleeps_grow_to_a_bound_and_end_with_the_first_frame() {
@@ -41,5 +51,45 @@ mod tests {
             assert_eq!(sleeps, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
             assert_eq!(rest.after(1), None);
         }
+    }
+
+    /// Counts its polls, and asks for the end at the last one.
+    struct Silent {
+        polls: usize,
+        shared: Arc<Shared>,
+    }
+
+    impl Allocator<VecBuf> for Silent {
+        fn allocate(&mut self, _: usize) -> Option<VecBuf> {
+            None
+        }
+    }
+
+    impl PacketIo for Silent {
+        type Buf = VecBuf;
+        fn receive(&mut self, _: DeviceIndex, _: &mut Vec<VecBuf>, _: usize) -> Received {
+            self.polls += 1;
+            self.shared.stop.store(self.polls >= 2 * 100, Ordering::Relaxed);
+            Received::default()
+        }
+        fn transmit(&mut self, _: DeviceIndex, _: &mut Vec<VecBuf>) {}
+        fn to_kernel(&mut self, _: DeviceIndex, _: &mut Vec<VecBuf>) {}
+        fn now(&self) -> Nanos {
+            Nanos(0)
+        }
+    }
+
+    /// After each sleep the worker keeps house, so that neither a stop nor a timer waits for more than one.
+    #[test]
+    fn housekeeping_follows_each_sleep() {
+        let settings = Arc::new(testing::settings());
+        let (_publisher, mut readers) = Publisher::new(testing::state(1, "lhr-1", &settings), 1);
+        let shared = Arc::new(Shared::default());
+        let io = Silent { polls: 0, shared: Arc::clone(&shared) };
+        let reader = readers.pop().unwrap();
+        let mut worker = Worker::new(io, settings, 64, reader, Arc::clone(&shared), Handoff::alone()).resting();
+        worker.run();
+        // Of 100 rounds over two devices, 64 are a gap.
+        assert_eq!((worker.into_io().polls, shared.beat.load(Ordering::Relaxed)), (200, 36));
     }
 }

@@ -16,6 +16,7 @@ mod hostile;
 mod life;
 mod stuck;
 mod traffic;
+mod watchdog;
 
 use std::thread;
 use std::time::Duration;

@@ -28,7 +28,12 @@ impl Stuck {
 
     /// A daemon whose worker is stuck by now, with the table that it started with.
     pub(super) fn run(&self) -> Running {
-        let running = Running::with(Place::new(), self.clone());
+        self.run_in(Place::new())
+    }
+
+    /// The same, somewhere else.
+    pub(super) fn run_in(&self, place: Place) -> Running {
+        let running = Running::with(place, self.clone());
         wait_for(|| self.polled.load(Ordering::Relaxed));
         running
     }

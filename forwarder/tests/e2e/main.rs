@@ -10,11 +10,14 @@
 )]
 
 mod bad_input;
+mod cable;
 mod capture;
+mod devices;
 mod golden;
 mod killed;
 mod looking;
 mod metrics;
+mod namespace;
 mod reload;
 mod rig;
 #[path = "../world/mod.rs"]

@@ -84,8 +84,13 @@ impl Rig {
 
     /// Starts the daemon and waits until it answers.
     pub(crate) fn start(&self) -> Daemon<'_> {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_sluiced")))
+    }
+
+    /// The same by `sluiced`, a command that becomes the daemon.
+    pub(crate) fn start_by(&self, mut sluiced: Command) -> Daemon<'_> {
         let log = std::fs::File::create(self.path("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sluiced"))
+        let child = sluiced
             .arg("--config")
             .arg(self.path("config.toml"))
             .stdin(Stdio::null())
