@@ -374,3 +374,33 @@ fn a_configuration_that_cannot_be_used_is_told() {
     let run = fake.run(&[]);
     assert!(run.status == 1 && run.stderr.contains("sluice.toml"), "{run:?}");
 }
+
+/// What the page shows is what is printed.
+#[test]
+fn the_documentation_shows_what_is_printed() {
+    let fake = Fake::well();
+    fake.bind(Some("ixgbe"));
+    fake.write("sys/devices/system/cpu/isolated", "");
+    fake.write("sys/devices/system/cpu/cpu3/cpufreq/scaling_governor", "powersave");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/doctor.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```console doctor\n$ sluice doctor --config sluice.toml\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    assert_eq!(fake.run(&[]).stdout, shown);
+}
+
+/// Everything that is looked at has a line in the page, and nothing else has one.
+#[test]
+fn every_check_is_documented() {
+    let report = Fake::well().run(&["--json"]).good_json();
+    let mut checks: Vec<_> =
+        report["findings"].as_array().unwrap().iter().map(|finding| finding["check"].as_str().unwrap()).collect();
+    checks.sort_unstable();
+    checks.dedup();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/doctor.md")).unwrap();
+    let (_, page) = page.split_once("## What it looks at").unwrap();
+    let mut documented: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(check, _)| check).collect();
+    documented.sort_unstable();
+    assert_eq!(documented, checks);
+}

@@ -10,10 +10,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use forwarder::control::config::Config;
+use forwarder::control::daemon::{Backend, Daemon};
+use forwarder::control::machine::Machine;
+use forwarder::io::DeviceIndex;
+use forwarder::io::memory::MemoryIo;
+use forwarder::wire::MacAddr;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::control_support::{Place, Running};
+use super::control_support::{Place, Running, core};
 use super::stuck::Stuck;
 use super::wait_for;
 
@@ -67,6 +73,46 @@ fn a_stalled_worker_is_logged_counted_and_makes_the_health_bad() {
     wait_for(|| log.has("worker polls again worker=0"));
     wait_for(|| !is_stalled(&running));
     assert_eq!(stalls(&address), "sluice_worker_stalls_total{worker=\"0\"} 1");
+}
+
+/// A device on a memory node that no machine has.
+struct Far(MemoryIo);
+
+impl Backend for Far {
+    type Io = MemoryIo;
+
+    fn mac(&self, _: DeviceIndex) -> MacAddr {
+        MacAddr([2, 0, 0, 0, 0, 1])
+    }
+
+    fn node(&self, _: DeviceIndex) -> Option<u32> {
+        Some(4095)
+    }
+
+    fn queues(&mut self) -> Vec<MemoryIo> {
+        vec![std::mem::replace(&mut self.0, MemoryIo::new(1))]
+    }
+}
+
+#[test]
+fn a_device_far_from_its_worker_is_a_warning() {
+    let machine = Machine::new("/");
+    if machine.node_of_cpu(core()).is_none() {
+        return eprintln!("skipped: this kernel does not say which memory node a core is on");
+    }
+    let (log, place) = (Log::default(), Place::new());
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let daemon = tracing::subscriber::with_default(subscriber, || {
+        Daemon::start(place.config(), |_: &Config| Ok::<_, String>(Far(MemoryIo::new(1)))).unwrap()
+    });
+    let expected = format!(
+        "WARN forwarder::control::daemon: device wan0 is on memory node 4095, and workers on cores {} are not",
+        core()
+    );
+    assert!(log.has(&expected), "{}", String::from_utf8_lossy(&log.0.lock().unwrap()));
+    daemon.stopper().stop("the test is over");
+    daemon.wait().unwrap();
 }
 
 /// Only a process of its own can have another environment.

@@ -21,7 +21,7 @@ impl Namespace {
         let namespace = Self(name);
         // Nobody but the test is to send.
         for key in ["all", "default"] {
-            namespace.run("sysctl", &["-qw", &format!("net.ipv6.conf.{key}.disable_ipv6=1")]);
+            namespace.run("sh", &["-c", &format!("echo 1 > /proc/sys/net/ipv6/conf/{key}/disable_ipv6")]);
         }
         namespace.run("ip", &["link", "add", ends[0], "type", "veth", "peer", "name", ends[1]]);
         for end in ends {
