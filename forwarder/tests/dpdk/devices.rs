@@ -33,6 +33,17 @@ isolated! {
         assert!(dpdk.spread(FIRST).is_empty());
     }
 
+    /// The TAP driver says that it hashes, and has no table: nothing is to be filled, and two queues are two queues.
+    fn a_device_without_a_table_starts_all_the_same() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("skipped: only root may make a TAP interface");
+        }
+        let vdev = format!("net_tap0,iface=sluice{}", std::process::id() % 1_000_000);
+        let mut dpdk = Dpdk::start(&strings(&EAL), &[DeviceSpec { mtu: 1500, ..device("wan0", &vdev) }], 2, 64, 0).unwrap();
+        assert!(dpdk.spread(FIRST).is_empty());
+        assert_eq!(dpdk.queues().len(), 2);
+    }
+
     fn no_link_in_time_is_an_error() {
         let folder = tempdir().unwrap();
         let vdev = format!("net_memif0,role=server,socket={}/memif.sock,socket-abstract=no", folder.path().display());

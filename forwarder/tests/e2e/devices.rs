@@ -59,7 +59,7 @@ fn frame(destination: u8, id: u16, offset: u16, more: bool, payload: &[u8]) -> V
     let mut header = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 203, 0, 113, 7, 198, 51, 100, destination];
     header[2..4].copy_from_slice(&(20 + payload.len() as u16).to_be_bytes());
     header[4..6].copy_from_slice(&id.to_be_bytes());
-    header[6..8].copy_from_slice(&(offset / 8 | u16::from(more) << 13).to_be_bytes());
+    header[6..8].copy_from_slice(&((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
     let sum: u32 = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     let sum = (sum & 0xffff) + (sum >> 16);
     header[10..12].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());

@@ -232,6 +232,9 @@ impl Setup<'_> {
 
     /// Gives every worker its share. A device that takes no table of ours has one that its driver made.
     fn spread(&self, size: u16, workers: u16) {
+        if size == 0 {
+            return;
+        }
         let (code, log) = captured(|| spread::fill(self.id, size, workers));
         if code != 0 {
             let (device, reason) = (&self.spec.name, reason(&log, code));
