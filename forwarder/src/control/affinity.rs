@@ -4,6 +4,11 @@
 use core_affinity::CoreId;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use super::config::Config;
+use super::daemon::Backend;
+use super::machine::{self, Machine};
+use crate::io::DeviceIndex;
+
 /// The cores that this process may use, as they were before anybody pinned the calling thread.
 #[derive(Debug, Clone)]
 pub(super) struct Cores {
@@ -67,6 +72,24 @@ impl ControlCores {
             && let Err(error) = sched_setaffinity(None, set)
         {
             tracing::warn!("cannot keep a control thread off the workers' cores: {error}");
+        }
+    }
+}
+
+/// Warns of each device that is attached to another memory node than workers are on.
+pub(super) fn warn_of_far_cores<B: Backend>(config: &Config, backend: &B) {
+    let machine = Machine::new("/");
+    for (index, device) in (0..=u8::MAX).zip(&config.devices) {
+        let Some(node) = backend.node(DeviceIndex(index)) else { continue };
+        let far = machine.elsewhere(node, &config.workers.cores);
+        if !far.is_empty() {
+            let (device, cores) = (&device.name, machine::list(&far));
+            tracing::warn!(
+                device,
+                node,
+                cores,
+                "device is on another memory node than workers: every packet takes longer; see sluice doctor"
+            );
         }
     }
 }

@@ -12,13 +12,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tables::Faults;
 
-use super::affinity::{ControlCores, Cores, NoCore};
+use super::affinity::{self, ControlCores, Cores, NoCore};
 use super::config::Config;
 use super::forwarder::Forwarder;
 use super::generations::{Loaded, summary};
 use super::load::Document;
 use super::log;
-use super::machine::{self, Machine};
 use super::methods;
 use super::metrics::{self, MetricsServer};
 use super::notify;
@@ -192,9 +191,7 @@ impl<B: Backend> Daemon<B> {
         cores.restore();
         let mut backend = backend?;
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
-        for warning in far_cores(&config, &backend, &Machine::new("/")) {
-            tracing::warn!("{warning}");
-        }
+        affinity::warn_of_far_cores(&config, &backend);
         let settings = Arc::new(config.settings(&macs));
         let control_cores = cores.besides(&config.workers.cores);
         let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded, kept);
@@ -306,20 +303,6 @@ impl<B: Backend> Daemon<B> {
         spawn("reload", reload)?;
         Ok(sender)
     }
-}
-
-/// A warning for each device that is attached to another memory node than workers are on.
-fn far_cores<B: Backend>(config: &Config, backend: &B, machine: &Machine) -> Vec<String> {
-    let warning = |(index, device): (u8, &super::config::Device)| {
-        let node = backend.node(DeviceIndex(index))?;
-        let cores = machine.elsewhere(node, &config.workers.cores);
-        let (name, cores) = (&device.name, (!cores.is_empty()).then(|| machine::list(&cores))?);
-        Some(format!(
-            "device {name} is on memory node {node}, and workers on cores {cores} are not: every packet takes longer; \
-             sluice doctor says which cores are near"
-        ))
-    };
-    (0..=u8::MAX).zip(&config.devices).filter_map(warning).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {

@@ -106,10 +106,8 @@ fn a_device_far_from_its_worker_is_a_warning() {
     let daemon = tracing::subscriber::with_default(subscriber, || {
         Daemon::start(place.config(), |_: &Config| Ok::<_, String>(Far(MemoryIo::new(1)))).unwrap()
     });
-    let expected = format!(
-        "WARN forwarder::control::daemon: device wan0 is on memory node 4095, and workers on cores {} are not",
-        core()
-    );
+    let expected =
+        format!("every packet takes longer; see sluice doctor device=\"wan0\" node=4095 cores=\"{}\"", core());
     assert!(log.has(&expected), "{}", String::from_utf8_lossy(&log.0.lock().unwrap()));
     daemon.stopper().stop("the test is over");
     daemon.wait().unwrap();
