@@ -292,6 +292,8 @@ fn cores_that_are_not_there_or_are_all_taken() {
     let fake = Fake::well();
     fake.write("sys/devices/system/cpu/online", "2-3");
     fake.expect("cores", "warn", &["all cores, 2,3", "leave a core out"]);
+    fake.write("sys/devices/system/cpu/isolated", "");
+    assert!(fake.finds("isolcpus").is_empty(), "nobody should isolate all cores");
     fake.write("proc/irq/24/effective_affinity_list", "3");
     fake.expect("interrupts", "warn", &["leave a core out"]);
     fake.write("sys/devices/system/cpu/online", "0-2");

@@ -13,8 +13,11 @@ pub(super) fn examine(machine: &Machine, config: Option<&Config>, findings: &mut
     let workers = &config.workers.cores;
     let online = machine.cpus(&format!("{CPU}/online")).unwrap_or_default();
     if presence(workers, &online, findings) {
-        isolation(machine, workers, findings);
-        ticks(machine, workers, findings);
+        if !without(&online, workers).is_empty() {
+            // With all cores isolated nothing would be left to run the system on.
+            isolation(machine, workers, findings);
+            ticks(machine, workers, findings);
+        }
         governor(machine, workers, findings);
         siblings(machine, workers, &online, findings);
         interrupts(machine, workers, &online, findings);
