@@ -47,8 +47,11 @@ isolated! {
     fn no_link_in_time_is_an_error() {
         let folder = tempdir().unwrap();
         let vdev = format!("net_memif0,role=server,socket={}/memif.sock,socket-abstract=no", folder.path().display());
-        let (start, devices) = (Instant::now(), [device("null", "net_null0"), waiting(device("wan0", &vdev), 1)]);
-        let Err(error) = Dpdk::start(&strings(&EAL), &devices, 1, 64, 0) else { panic!("it has started") };
+        let devices = [device("null", "net_null0"), waiting(device("wan0", &vdev), 1)];
+        let dpdk = Dpdk::start(&strings(&EAL), &devices, 1, 64, 0).unwrap();
+        dpdk.wait_for_links(&devices, || false).unwrap();
+        let start = Instant::now();
+        let error = dpdk.wait_for_links(&devices, || true).unwrap_err();
         assert!(start.elapsed() >= Duration::from_secs(1));
         assert!(matches!(error, Error::NoLink { .. }));
         let expected = format!(
@@ -61,8 +64,9 @@ isolated! {
         let folder = tempdir().unwrap();
         capture::write(&folder.path().join("in.pcap"), &[]);
         let vdev = format!("net_pcap0,rx_pcap={}/in.pcap", folder.path().display());
-        let start = Instant::now();
-        Dpdk::start(&strings(&EAL), &[waiting(device("wan0", &vdev), 3600)], 1, 64, 0).unwrap();
+        let (start, devices) = (Instant::now(), [waiting(device("wan0", &vdev), 3600)]);
+        let dpdk = Dpdk::start(&strings(&EAL), &devices, 1, 64, 0).unwrap();
+        dpdk.wait_for_links(&devices, || true).unwrap();
         assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

@@ -2,7 +2,10 @@
 //! Several devices, several queues, several workers: every packet is accounted for, and arrives once, unchanged.
 
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::capture;
@@ -195,4 +198,33 @@ fn a_device_with_too_few_queues_or_no_link_ends_the_start() {
         short.path("").display()
     );
     assert_eq!(last_words(&short), expected);
+}
+
+/// Whoever stops a daemon that waits for a link need not wait for it.
+#[test]
+fn a_start_that_waits_for_a_link_can_be_stopped() {
+    let first = core_affinity::get_core_ids().unwrap()[0].id;
+    let memif = "[[device]]\nname = \"wan0\"\nvdev = \"net_memif0,role=server,socket={}/m,socket-abstract=no\"\nlink_wait = 3600\n";
+    let rig = rig("LHR", "10.0.0.1", memif, &[first]);
+    let log = fs::File::create(rig.path("log")).unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_sluiced"))
+        .args(["--config".as_ref(), rig.path("config.toml").as_os_str()])
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !rig.log().contains("mac=") {
+        assert!(Instant::now() < give_up && daemon.try_wait().unwrap().is_none(), "{}", rig.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!rig.log().contains("forwarding"), "{}", rig.log());
+    kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
+    while daemon.try_wait().unwrap().is_none() {
+        if Instant::now() >= give_up {
+            daemon.kill().unwrap();
+            panic!("it waits on: {}", rig.log());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(daemon.wait().unwrap().success() && !rig.path("control.sock").exists(), "{}", rig.log());
 }

@@ -5,6 +5,8 @@ mod args;
 
 use std::io::{self, ErrorKind, PipeReader, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use forwarder::control::config::{Address, Config, Purpose};
@@ -15,6 +17,8 @@ use forwarder::io::dpdk::{self, DeviceAddress, DeviceSpec, Dpdk, DpdkIo};
 use forwarder::io::hardware::Probe;
 use forwarder::wire::MacAddr;
 use forwarder::worker::handoff;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::args::Args;
 
@@ -95,7 +99,14 @@ impl Devices {
         let specs: Vec<_> = config.devices.iter().map(spec).collect();
         let workers = config.workers.cores.len();
         let kept = handoff::kept(workers, config.fragments.packets);
-        Dpdk::start(&config.eal_args, &specs, workers, config.workers.burst, kept).map(Self)
+        let dpdk = Dpdk::start(&config.eal_args, &specs, workers, config.workers.burst, kept)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            // Without, a signal is obeyed as well, but later.
+            let _ = flag::register(signal, Arc::clone(&stop));
+        }
+        dpdk.wait_for_links(&specs, || !stop.load(Ordering::Relaxed))?;
+        Ok(Self(dpdk))
     }
 }
 

@@ -67,21 +67,6 @@ impl Running {
         }
     }
 
-    /// Waits for each device as long as its configuration says, for all at the same time.
-    fn wait_for_links(&self, specs: &[DeviceSpec]) -> Result<(), Error> {
-        let start = Instant::now();
-        for (device, spec) in self.devices.iter().zip(specs).filter(|(_, spec)| !spec.link_wait.is_zero()) {
-            while !device.link_up() {
-                if start.elapsed() >= spec.link_wait {
-                    let (device, address) = (spec.name.clone(), spec.text().to_owned());
-                    return Err(Error::NoLink { device, address, seconds: spec.link_wait.as_secs() });
-                }
-                thread::sleep(LINK_INTERVAL);
-            }
-        }
-        Ok(())
-    }
-
     fn pools(&self) -> impl Iterator<Item = &pool::Pool> {
         self.frames.iter().chain([&self.large])
     }
@@ -126,7 +111,6 @@ impl Dpdk {
                 device.start(spec, workers, pool)?;
             }
         }
-        running.wait_for_links(devices)?;
         for line in said {
             tracing::warn!("DPDK: {line}");
         }
@@ -134,6 +118,22 @@ impl Dpdk {
         let running = Arc::new(running);
         let queues = (0..workers).map(|queue| DpdkIo::new(Arc::clone(&running), queue)).collect();
         Ok(Self { running, queues, log: log.ok() })
+    }
+
+    /// Waits for the links of `devices`, those that were started, each as long as it says, for all at the same time, and while
+    /// `is_wanted`: without an error if not any more.
+    pub fn wait_for_links(&self, devices: &[DeviceSpec], is_wanted: impl Fn() -> bool) -> Result<(), Error> {
+        let start = Instant::now();
+        for (device, spec) in self.running.devices.iter().zip(devices).filter(|(_, spec)| !spec.link_wait.is_zero()) {
+            while !device.link_up() && is_wanted() {
+                if start.elapsed() >= spec.link_wait {
+                    let (device, address) = (spec.name.clone(), spec.text().to_owned());
+                    return Err(Error::NoLink { device, address, seconds: spec.link_wait.as_secs() });
+                }
+                thread::sleep(LINK_INTERVAL);
+            }
+        }
+        Ok(())
     }
 
     /// The device's own address; all zero if there is no such device.
