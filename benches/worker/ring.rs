@@ -64,10 +64,6 @@ impl PacketIo for Ring {
         self.io.transmit(device, frames);
     }
 
-    fn to_kernel(&mut self, device: DeviceIndex, frames: &mut Vec<Mbuf>) {
-        self.io.to_kernel(device, frames);
-    }
-
     fn free(&mut self, frames: &mut Vec<Mbuf>) {
         self.io.free(frames);
     }

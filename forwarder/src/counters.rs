@@ -15,8 +15,8 @@ use seqlock::Seqlock;
 pub use tally::{DestinationTallies, Tally, Traffic, WorkerTallies};
 
 const REASONS: usize = DropReason::ALL.len();
-/// The numbers of [`Counters`]: ten, and one for each drop reason.
-const WORDS: usize = 10 + REASONS;
+/// The numbers of [`Counters`]: twelve, and one for each drop reason.
+const WORDS: usize = 12 + REASONS;
 
 /// One worker's counters, or the sum of several. `rx + originated = tx + exception + held + Σ drops` between bursts, where
 /// `held` is [`Self::held_net`].
@@ -45,6 +45,10 @@ pub struct Counters {
     pub tx_bytes: u64,
     /// ICMP errors that were due and not sent. Outside the sum.
     pub icmp_errors_suppressed: u64,
+    /// Frames of the kernel that a device took. Outside the sum.
+    pub kernel_tx: u64,
+    /// Frames of the kernel that were lost. Outside the sum.
+    pub kernel_drops: u64,
     /// Drops, by [`DropReason`].
     drops: [u64; REASONS],
 }
@@ -91,11 +95,11 @@ impl Counters {
 
     fn to_words(self) -> [u64; WORDS] {
         let Self { rx, originated, tx, exception, held, handed_over, taken_over, .. } = self;
-        let Self { rx_bytes, tx_bytes, icmp_errors_suppressed, drops, .. } = self;
+        let Self { rx_bytes, tx_bytes, icmp_errors_suppressed, kernel_tx, kernel_drops, drops, .. } = self;
         let mut words = [0; WORDS];
-        let numbers =
-            [rx, originated, tx, exception, held, handed_over, taken_over, rx_bytes, tx_bytes, icmp_errors_suppressed];
-        for (word, number) in words.iter_mut().zip(numbers.into_iter().chain(drops)) {
+        let inside = [rx, originated, tx, exception, held, handed_over, taken_over];
+        let outside = [rx_bytes, tx_bytes, icmp_errors_suppressed, kernel_tx, kernel_drops];
+        for (word, number) in words.iter_mut().zip(inside.into_iter().chain(outside).chain(drops)) {
             *word = number;
         }
         words
@@ -103,7 +107,7 @@ impl Counters {
 
     fn from_words(words: [u64; WORDS]) -> Self {
         let [rx, originated, tx, exception, held, handed_over, taken_over, rest @ ..] = words;
-        let [rx_bytes, tx_bytes, icmp_errors_suppressed, drops @ ..] = rest;
+        let [rx_bytes, tx_bytes, icmp_errors_suppressed, kernel_tx, kernel_drops, drops @ ..] = rest;
         Self {
             rx,
             originated,
@@ -115,6 +119,8 @@ impl Counters {
             rx_bytes,
             tx_bytes,
             icmp_errors_suppressed,
+            kernel_tx,
+            kernel_drops,
             drops,
         }
     }
@@ -209,7 +215,7 @@ mod tests {
         for (n, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(counters.dropped(reason), n as u64, "{reason}");
         }
-        assert_eq!(counters.dropped_total(), 253);
+        assert_eq!(counters.dropped_total(), 276);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod control;
 pub mod counters;
 pub mod explain;
 pub mod io;
+pub mod kernel;
 mod leaving;
 pub mod pipeline;
 pub mod replay;

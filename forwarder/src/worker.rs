@@ -2,6 +2,7 @@
 //! The poll-mode loop: receive a burst, process it, transmit it, count it.
 
 pub mod handoff;
+pub mod kernel;
 pub mod meter;
 mod rest;
 mod shared;
@@ -25,6 +26,7 @@ use crate::shadow::Scout;
 use crate::slot::Slot;
 use crate::state::ForwardingState;
 use handoff::Handoff;
+use kernel::KernelEnd;
 use meter::Meter;
 use rest::Rest;
 pub use shared::{DeviceTally, FragmentGauges, Shared};
@@ -49,6 +51,8 @@ struct Path<Io: PacketIo> {
     io: Io,
     pipeline: Pipeline<Io::Buf>,
     handoff: Handoff<Io::Buf>,
+    /// Unless the queues have a kernel's side of their own, or no device has one.
+    kernel: Option<Box<KernelEnd<Io::Buf>>>,
     /// Unless nobody asks.
     meter: Option<Meter>,
     burst: usize,
@@ -76,6 +80,7 @@ impl<Io: PacketIo> Worker<Io> {
         let path = Path {
             io,
             burst,
+            kernel: None,
             meter: None,
             counters: Counters::default(),
             frames: Vec::with_capacity(burst),
@@ -99,6 +104,13 @@ impl<Io: PacketIo> Worker<Io> {
     #[must_use]
     pub fn resting(mut self) -> Self {
         self.rest = Some(Rest::default());
+        self
+    }
+
+    /// The same, which shares the devices with the kernel.
+    #[must_use]
+    pub fn beside_kernel(mut self, end: KernelEnd<Io::Buf>) -> Self {
+        self.path.kernel = Some(Box::new(end));
         self
     }
 
@@ -139,10 +151,12 @@ impl<Io: PacketIo> Worker<Io> {
     /// when idle, so that an idle worker holds no old one back. Every packet of the round is decided by that state.
     pub fn poll(&mut self) -> usize {
         let (state, tallies) = (self.reader.current(), &self.shared.devices);
+        // First, so that what is forwarded does not take all the room that the devices have.
+        let of_kernel = self.path.send_for_kernel(tallies);
         let received: usize = self.devices.iter().map(|&device| self.path.burst(state, device, tallies)).sum();
         let others = 0..self.path.handoff.others();
         let taken: usize = others.map(|other| self.path.take_over(state, other, tallies)).sum();
-        if received + taken > 0 {
+        if of_kernel || received + taken > 0 {
             self.path.hand_over(&self.shared.counters);
         }
         received + taken
@@ -232,6 +246,15 @@ impl<Io: PacketIo> Path<Io> {
         received
     }
 
+    /// Sends some of what the kernel sends; whether there was anything.
+    #[inline(always)]
+    fn send_for_kernel(&mut self, tallies: &[DeviceTally]) -> bool {
+        let Self { io, kernel, counters, .. } = self;
+        let Some(kernel) = kernel.as_mut().filter(|kernel| kernel.has_frames()) else { return false };
+        kernel.send(io, counters, tallies);
+        true
+    }
+
     /// Takes one burst all the way that another worker has handed over; the number of frames.
     fn take_over(&mut self, state: &ForwardingState, other: usize, tallies: &[DeviceTally]) -> usize {
         let taken = self.handoff.take(other, &mut self.frames, self.burst, &mut self.counters);
@@ -261,7 +284,7 @@ impl<Io: PacketIo> Path<Io> {
         tallies: &[DeviceTally],
         witness: &mut impl Witness,
     ) -> Nanos {
-        let Self { io, pipeline, counters, frames, output, .. } = self;
+        let Self { io, pipeline, kernel, counters, frames, output, .. } = self;
         let arrival = Arrival { device, now: io.now() };
         witness.came(Moment::new(device, arrival.now, state), frames);
         pipeline.process(state, arrival, frames, output, counters, io);
@@ -273,7 +296,11 @@ impl<Io: PacketIo> Path<Io> {
             }
         }
         if !output.kernel.is_empty() {
-            hand_to_kernel(io, device, &mut output.kernel, counters, witness);
+            witness.to_kernel(&output.kernel);
+            match kernel {
+                Some(end) => end.hand_over(io, (device, arrival.now), &mut output.kernel, counters, witness),
+                None => hand_to_kernel(io, device, &mut output.kernel, counters, witness),
+            }
         }
         witness.handed(output.handed.iter().map(|handed| &handed.frame));
         witness.dropped(&output.dropped, &output.reasons);
@@ -350,7 +377,7 @@ fn transmit<Io: PacketIo>(
     io.free(frames);
 }
 
-/// Offers `frames` to the kernel path of the device once.
+/// Offers `frames` once to the kernel's side that the queues have of their own.
 fn hand_to_kernel<Io: PacketIo>(
     io: &mut Io,
     device: DeviceIndex,
@@ -359,7 +386,6 @@ fn hand_to_kernel<Io: PacketIo>(
     witness: &mut impl Witness,
 ) {
     let offered = frames.len();
-    witness.to_kernel(frames);
     io.to_kernel(device, frames);
     witness.untaken(None, DropReason::NoKernelPath, frames);
     counters.exception += (offered - frames.len()) as u64;

@@ -16,6 +16,7 @@ use super::affinity::{self, ControlCores, Cores, NoCore};
 use super::config::Config;
 use super::forwarder::Forwarder;
 use super::generations::{Loaded, summary};
+use super::kernel::{self, KernelThread, TapError, Taps};
 use super::load::Document;
 use super::log;
 use super::methods;
@@ -84,6 +85,9 @@ pub enum DaemonError {
     /// The devices could not be started.
     #[error("{0}")]
     Backend(String),
+    /// A device has no kernel's side.
+    #[error(transparent)]
+    Tap(#[from] TapError),
     /// A worker did not start, or failed.
     #[error(transparent)]
     Worker(#[from] WorkerError),
@@ -124,6 +128,7 @@ pub struct Daemon<B: Backend> {
     metrics: Option<MetricsServer>,
     watchdog: Watchdog,
     workers: Workers,
+    kernel: Option<KernelThread>,
     backend: B,
     control_cores: ControlCores,
     events: Receiver<Event>,
@@ -193,8 +198,9 @@ impl<B: Backend> Daemon<B> {
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
         affinity::warn_of_far_cores(&config, &backend);
         let settings = Arc::new(config.settings(&macs));
+        let taps = Taps::open(&config, &settings)?;
         let control_cores = cores.besides(&config.workers.cores);
-        let (forwarder, readers) = Forwarder::new(config.clone(), settings, loaded, kept);
+        let (forwarder, readers) = Forwarder::new(config.clone(), Arc::clone(&settings), loaded, kept);
 
         let forwarder = Arc::new(forwarder.started(instead));
         forwarder.metrics().watch(backend.probe());
@@ -206,7 +212,9 @@ impl<B: Backend> Daemon<B> {
                 log::repeat(lines);
             })?;
         }
-        let workers = Workers::start(&forwarder, readers, backend.queues(), &stop)?;
+        let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores)
+            .map_err(|error| DaemonError::System("start the kernel path's thread", error))?;
+        let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
         let watchdog = Watchdog::start(&forwarder, control_cores.clone())
             .map_err(|error| DaemonError::System("start the watchdog", error))?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
@@ -225,7 +233,7 @@ impl<B: Backend> Daemon<B> {
             "forwarding"
         );
         notify::ready("forwarding");
-        Ok(Self { forwarder, server, metrics, watchdog, workers, backend, control_cores, events, stop })
+        Ok(Self { forwarder, server, metrics, watchdog, workers, kernel, backend, control_cores, events, stop })
     }
 
     /// The forwarder, as the socket's methods see it.
@@ -252,6 +260,7 @@ impl<B: Backend> Daemon<B> {
         drop(self.watchdog);
         self.forwarder.stop_workers();
         let ended = self.workers.join();
+        drop(self.kernel);
         let workers = self.forwarder.workers().iter();
         let total = counters::total(&counters::read_all(workers.map(|worker| &worker.counters)));
         tracing::info!(

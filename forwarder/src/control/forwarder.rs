@@ -17,12 +17,13 @@ use super::load::{Document, PatchDocument};
 use super::metrics::{Metrics, Snapshot, Times};
 use super::peer::Peer;
 use super::report::{
-    self, DeviceStatus, KeptGenerations, LoadingStatus, ReloadStatus, ShadowReport, Stats, Status, TableStatus, Top,
-    WorkerStats, WorkerStatus,
+    self, DeviceStatus, KeptGenerations, KernelReport, LoadingStatus, ReloadStatus, ShadowReport, Stats, Status,
+    TableStatus, Top, WorkerStats, WorkerStatus,
 };
 use super::shadow::{ShadowError, Shadows};
 use crate::counters;
 use crate::explain::{Explanation, QueryError, Question, ShadowAnswer, Subject};
+use crate::kernel::tally::KernelTallies;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
 use crate::worker::Shared;
@@ -44,6 +45,7 @@ pub struct Forwarder {
     /// Why it did not start with the configured table, until it is given another one.
     instead: Mutex<Option<String>>,
     metrics: Metrics,
+    kernel: Arc<KernelTallies>,
 }
 
 impl Forwarder {
@@ -64,6 +66,7 @@ impl Forwarder {
             generations: Arc::new(generations),
             workers: (0..workers).map(|_| Arc::new(Shared::new(config.devices.len()))).collect(),
             metrics: Metrics::new(workers),
+            kernel: Arc::new(KernelTallies::new(workers, config.devices.len())),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
@@ -103,6 +106,11 @@ impl Forwarder {
     /// What is measured.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What passed between the devices and the kernel.
+    pub fn kernel(&self) -> &Arc<KernelTallies> {
+        &self.kernel
     }
 
     /// Since the start.
@@ -276,7 +284,9 @@ impl Forwarder {
     /// Every worker's counters and their sum.
     pub fn stats(&self) -> Stats {
         let counters = counters::read_all(self.workers.iter().map(|worker| &worker.counters));
-        let total = counters::total(&counters);
+        let kernel = KernelReport::all(&self.config, &self.kernel);
+        let mut total = counters::total(&counters);
+        total.kernel_drops += kernel.iter().map(KernelReport::lost).sum::<u64>();
         let cores = self.config.workers.cores.iter().enumerate();
         let workers = cores
             .zip(&counters)
@@ -288,6 +298,7 @@ impl Forwarder {
             counters: (&total).into(),
             conservation: (&total).into(),
             workers,
+            kernel,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod generations;
 pub mod guards;
 mod history;
 pub mod kept;
+pub mod kernel;
 mod limited;
 mod line;
 pub mod load;

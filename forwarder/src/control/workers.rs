@@ -15,6 +15,7 @@ use crate::io::PacketIo;
 use crate::state::ForwardingState;
 use crate::worker::Worker;
 use crate::worker::handoff::{self, Handoff};
+use crate::worker::kernel::KernelEnd;
 
 /// Why there is no worker.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +56,13 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker for each core of the configuration; returns when all of them are pinned.
+    /// Starts a worker for each core of the configuration, each with its end of the kernel path if there is one; returns when
+    /// all of them are pinned.
     pub(super) fn start<Io: PacketIo + Send + 'static>(
         forwarder: &Arc<Forwarder>,
         readers: Vec<Reader<ForwardingState>>,
         queues: Vec<Io>,
+        kernel: Vec<KernelEnd<Io::Buf>>,
         events: &Sender<Event>,
     ) -> Result<Self, WorkerError> {
         let cores = &forwarder.config().workers.cores;
@@ -69,17 +72,18 @@ impl Workers {
         let mut workers = Self { forwarder: Arc::clone(forwarder), threads: Vec::with_capacity(cores.len()) };
         let (ready, pinned) = channel();
         let handoffs = handoff::group(cores.len());
+        let mut kernel = kernel.into_iter();
         for (index, (((io, reader), handoff), core)) in
             queues.into_iter().zip(readers).zip(handoffs).zip(cores).enumerate()
         {
-            let (forwarder, ready, core) = (Arc::clone(forwarder), ready.clone(), *core);
+            let (forwarder, ready, core, kernel) = (Arc::clone(forwarder), ready.clone(), *core, kernel.next());
             let ended = Ended { worker: index, events: events.clone() };
             let body = move || {
                 let _ended = ended;
                 if affinity::pin(core) {
                     let _ = ready.send(Ok(()));
                     drop(ready);
-                    work(index, io, reader, handoff, &forwarder);
+                    work((index, io, reader, handoff, kernel), &forwarder);
                 } else {
                     let _ = ready.send(Err(WorkerError::Pin { worker: index, core }));
                 }
@@ -110,18 +114,19 @@ impl Drop for Workers {
     }
 }
 
-fn work<Io: PacketIo>(
-    index: usize,
-    io: Io,
-    reader: Reader<ForwardingState>,
-    handoff: Handoff<Io::Buf>,
-    forwarder: &Forwarder,
-) {
+/// What is one worker's own.
+type Own<Io> =
+    (usize, Io, Reader<ForwardingState>, Handoff<<Io as PacketIo>::Buf>, Option<KernelEnd<<Io as PacketIo>::Buf>>);
+
+fn work<Io: PacketIo>((index, io, reader, handoff, kernel): Own<Io>, forwarder: &Forwarder) {
     let Some(shared) = forwarder.workers().get(index) else { return };
     let burst = forwarder.config().workers.burst;
     let mut worker = Worker::new(io, Arc::clone(forwarder.settings()), burst, reader, Arc::clone(shared), handoff);
     if forwarder.config().workers.idle == Idle::Sleep {
         worker = worker.resting();
+    }
+    if let Some(end) = kernel {
+        worker = worker.beside_kernel(end);
     }
     match forwarder.metrics().meter(index) {
         Some(meter) => worker.measured(meter).run(),

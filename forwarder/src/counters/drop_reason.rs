@@ -53,11 +53,13 @@ pub enum DropReason {
     NoHeadroom,
     /// No free buffer for the pieces of a packet.
     NoBuffer,
+    /// For the kernel, and over the budget of its class or more than the path had room for.
+    KernelPoliced,
 }
 
 impl DropReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NoKernelPath,
         Self::UnallocatedPort,
         Self::UnassignedAddress,
@@ -81,6 +83,7 @@ impl DropReason {
         Self::Segmented,
         Self::NoHeadroom,
         Self::NoBuffer,
+        Self::KernelPoliced,
     ];
 
     /// The name in counters, labels and documents (contract section 6).
@@ -109,6 +112,7 @@ impl DropReason {
             Self::Segmented => "segmented",
             Self::NoHeadroom => "no_headroom",
             Self::NoBuffer => "no_buffer",
+            Self::KernelPoliced => "kernel_policed",
         }
     }
 }

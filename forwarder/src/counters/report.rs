@@ -29,6 +29,10 @@ pub struct CountersReport {
     pub tx_bytes: u64,
     /// ICMP errors that were due and not sent; outside the sum.
     pub icmp_errors_suppressed: u64,
+    /// Frames of the kernel that a device took; outside the sum.
+    pub kernel_tx: u64,
+    /// Frames of the kernel that were lost; outside the sum.
+    pub kernel_drops: u64,
     /// Drops by the reason's name. Every reason is there, also at 0, so that a script finds what it asks for.
     pub drops: BTreeMap<String, u64>,
 }
@@ -37,8 +41,21 @@ impl From<&Counters> for CountersReport {
     fn from(counters: &Counters) -> Self {
         let drops = DropReason::ALL.into_iter().map(|r| (r.name().to_owned(), counters.dropped(r))).collect();
         let Counters { rx, originated, tx, exception, handed_over, rx_bytes, tx_bytes, .. } = *counters;
-        let (held, icmp_errors_suppressed) = (counters.held_net(), counters.icmp_errors_suppressed);
-        Self { rx, originated, tx, exception, held, handed_over, rx_bytes, tx_bytes, icmp_errors_suppressed, drops }
+        let Counters { icmp_errors_suppressed, kernel_tx, kernel_drops, .. } = *counters;
+        Self {
+            rx,
+            originated,
+            tx,
+            exception,
+            held: counters.held_net(),
+            handed_over,
+            rx_bytes,
+            tx_bytes,
+            icmp_errors_suppressed,
+            kernel_tx,
+            kernel_drops,
+            drops,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub mod hardware;
 pub mod memory;
 pub mod pcap;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Index of a device in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeviceIndex(pub u8);
@@ -18,6 +20,16 @@ pub struct DeviceIndex(pub u8);
 /// Nanoseconds of a monotonic clock: the machine's in the daemon, the capture's in a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// CLOCK_MONOTONIC: no system call (vDSO), no drift against the machine's other clocks, the same on every core.
+    #[inline]
+    pub fn monotonic() -> Self {
+        let now = clock_gettime(ClockId::Monotonic);
+        let seconds = now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000);
+        Self(seconds.wrapping_add(now.tv_nsec.cast_unsigned()))
+    }
+}
 
 /// One frame in one contiguous piece of memory, with room in front.
 pub trait PacketBuf: Sized {
@@ -75,8 +87,9 @@ pub trait PacketIo: Allocator<Self::Buf> {
     /// Hands frames to the device from the front of `frames`, once. Leaves in `frames` what the device did not take.
     fn transmit(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>);
 
-    /// Hands frames for the kernel to the kernel path of the device they came from. Leaves what it did not take.
-    fn to_kernel(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>);
+    /// Hands frames for the kernel to a kernel's side that the backend has of its own, as captures and tests have. Leaves what
+    /// it did not take: by default everything.
+    fn to_kernel(&mut self, _device: DeviceIndex, _frames: &mut Vec<Self::Buf>) {}
 
     /// Frees frames.
     fn free(&mut self, frames: &mut Vec<Self::Buf>) {

@@ -7,7 +7,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// A bucket that one second of its rate fills.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// Tokens a second.
     rate: u64,
     /// Billionths of a token: a nanosecond brings `rate` of them, so that no part of a token is ever lost.
@@ -18,13 +18,13 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket. A rate of 0 gives nothing, ever.
-    pub(super) fn new(rate: u32) -> Self {
+    pub(crate) fn new(rate: u32) -> Self {
         let rate = u64::from(rate);
         Self { rate, level: rate * SECOND, since: Nanos(0) }
     }
 
     /// Takes a token, if there is a whole one.
-    pub(super) fn take(&mut self, now: Nanos) -> bool {
+    pub(crate) fn take(&mut self, now: Nanos) -> bool {
         let elapsed = now.0.saturating_sub(self.since.0).min(SECOND);
         self.since = self.since.max(now);
         // Neither term exceeds 2^32 × 10^9, so the sum can't overflow.

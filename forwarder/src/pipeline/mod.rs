@@ -10,7 +10,7 @@
 //! A packet that turns out too big for its way is cut, or its sender told; an echo request to a shared address is answered.
 
 pub mod address;
-mod bucket;
+pub(crate) mod bucket;
 pub mod classify;
 mod cut;
 mod encap;

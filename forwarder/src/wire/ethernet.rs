@@ -23,6 +23,8 @@ pub const SERVICE_TAG: u16 = 0x88a8;
 
 /// Bytes of a header without tags.
 pub const HEADER_LEN: usize = 14;
+/// Bytes of both addresses, behind which tags come.
+pub const ADDRESSES_LEN: usize = 12;
 /// Bytes that one tag adds.
 pub const TAG_LEN: usize = 4;
 
@@ -77,26 +79,28 @@ pub const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, CUSTOMER_TAG | SERVICE_TAG)
 }
 
+/// The tag, TPID first, of a frame of `vlan` (12 bits), at priority 0.
+pub const fn customer_tag(vlan: u16) -> [u8; TAG_LEN] {
+    let [tpid_high, tpid_low] = CUSTOMER_TAG.to_be_bytes();
+    let [high, low] = (vlan & 0x0fff).to_be_bytes();
+    [tpid_high, tpid_low, high, low]
+}
+
 /// The header of frames that leave a device, all but the type: addresses and the device's own tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Template {
-    addresses: [u8; 12],
+    addresses: [u8; ADDRESSES_LEN],
     tag: Option<[u8; TAG_LEN]>,
 }
 
 impl Template {
     /// A header from `source` to `destination`, tagged for `vlan` (12 bits) if there is one.
     pub fn new(destination: MacAddr, source: MacAddr, vlan: Option<u16>) -> Self {
-        let mut addresses = [0; 12];
+        let mut addresses = [0; ADDRESSES_LEN];
         for (to, from) in addresses.iter_mut().zip(destination.0.into_iter().chain(source.0)) {
             *to = from;
         }
-        let tag = vlan.map(|vlan| {
-            let [tpid_high, tpid_low] = CUSTOMER_TAG.to_be_bytes();
-            let [high, low] = (vlan & 0x0fff).to_be_bytes();
-            [tpid_high, tpid_low, high, low]
-        });
-        Self { addresses, tag }
+        Self { addresses, tag: vlan.map(customer_tag) }
     }
 
     /// Bytes that [`Self::write`] fills.

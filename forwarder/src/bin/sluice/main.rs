@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod kept;
+mod kernel;
 mod online;
 mod output;
 mod patch;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::args::ReloadArgs;
 use crate::client::{self, Client};
 use crate::failure::Failure;
+use crate::kernel;
 use crate::output::{Output, Tone, columns, count, memory, span};
 use crate::preview;
 use crate::progress::{Far, Progress};
@@ -268,8 +269,9 @@ fn table(stats: &Stats, watch: bool, last: Option<(Duration, &Stats)>, output: &
         rows.push(row);
     }
     format!(
-        "{}\n{}",
+        "{}{}\n{}",
         columns(&rows, |column| column > 0),
+        kernel::table(&stats.kernel),
         crate::replay::conservation(stats.conservation.imbalance, output)
     )
 }

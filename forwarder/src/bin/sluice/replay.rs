@@ -63,7 +63,7 @@ fn describe(report: &Report, output: &Output) -> String {
 /// Every counter with the name that people see.
 pub(crate) fn numbers(counters: &CountersReport) -> Vec<(String, i128)> {
     let CountersReport { rx, originated, tx, exception, held, handed_over, drops, .. } = counters;
-    let CountersReport { rx_bytes, tx_bytes, icmp_errors_suppressed, .. } = counters;
+    let CountersReport { rx_bytes, tx_bytes, icmp_errors_suppressed, kernel_tx, kernel_drops, .. } = counters;
     let own = [
         ("rx", (*rx).into()),
         ("originated", (*originated).into()),
@@ -74,6 +74,8 @@ pub(crate) fn numbers(counters: &CountersReport) -> Vec<(String, i128)> {
         ("rx bytes", (*rx_bytes).into()),
         ("tx bytes", (*tx_bytes).into()),
         ("icmp errors suppressed", (*icmp_errors_suppressed).into()),
+        ("kernel tx", (*kernel_tx).into()),
+        ("kernel drops", (*kernel_drops).into()),
     ];
     let own = own.into_iter().map(|(name, number)| (name.to_owned(), number));
     own.chain(drops.iter().map(|(reason, number)| (format!("drop {reason}"), (*number).into()))).collect()

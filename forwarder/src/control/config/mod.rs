@@ -17,6 +17,7 @@ use tables::table::Viewpoint;
 pub use self::problem::{ConfigError, Problem};
 use crate::control::guards::Guards;
 use crate::control::log::Log;
+use crate::kernel::police::Budgets;
 use crate::settings::{self, Dscp, FragmentLimits, Icmp, Settings, Underlay};
 use crate::wire::MacAddr;
 
@@ -61,6 +62,8 @@ pub struct Config {
     pub icmp: Icmp,
     /// How much is remembered of fragments.
     pub fragments: FragmentLimits,
+    /// How much passes between the devices and the kernel.
+    pub kernel: Budgets,
     /// The control socket.
     pub control: Control,
     /// How much one change may do.
@@ -188,7 +191,7 @@ impl Config {
             mac: device.mac.or_else(|| macs.get(index).copied()).unwrap_or_default(),
             next_hop: device.next_hop,
             vlan: device.vlan,
-            kernel_path: false,
+            kernel_path: device.kernel.is_some(),
             gue: device.gue,
         };
         Settings {
@@ -210,12 +213,6 @@ impl Config {
             let text = "underlay.flow_key is the published default: anybody can aim flows at one queue; \
                         set the same secret key of 32 hex digits on all forwarders";
             warnings.push(text.to_owned());
-        }
-        for device in self.devices.iter().filter(|device| device.kernel.is_some()) {
-            let name = &device.name;
-            warnings.push(format!(
-                "device {name}: this version has no path to the kernel; frames for it are dropped as no_kernel_path"
-            ));
         }
         if self.devices.iter().all(|device| device.next_hop.is_none()) {
             let text = "no device has a next_hop_mac, and this version resolves none: \

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::control::guards::Guards;
 use crate::control::log::{Destination, Format, Log};
+use crate::kernel::police::{Budget, Budgets};
 use crate::settings::{Dscp, Echo, FragmentLimits, Icmp, Underlay};
 
 /// UDP port of GUE that everybody uses (draft-ietf-intarea-gue).
@@ -81,6 +82,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     eal.finish();
     let icmp = icmp(top.section("icmp"));
     let fragments = fragments(top.section("fragments"));
+    let kernel = kernel(top.section("kernel"));
     let control = control(top.section("control"), directory);
     let guards = guards(top.section("guards"));
     let state = state(top.section("state"), file);
@@ -99,6 +101,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
         eal_args,
         icmp,
         fragments,
+        kernel,
         control,
         guards,
         state,
@@ -158,6 +161,10 @@ fn device(mut section: Section<'_>, before: &[Device], workers: usize, purpose: 
     if mac.is_some_and(|mac| mac.0 == [0; 6]) {
         section.complain("mac", "the zero address can't be a device's own");
     }
+    let kernel = section.parse("kernel", "an interface name", values::interface);
+    if kernel.is_some() && before.iter().any(|other| other.kernel == kernel) {
+        section.complain("kernel", "another device has this interface");
+    }
     let next_hop = section.parse("next_hop_mac", "a MAC address", values::mac);
     let queues: Option<usize> = section.integer("queues", 1..=MAX_CORE + 1);
     if let (Some(queues), Purpose::Daemon, 1..) = (queues, purpose, workers)
@@ -173,7 +180,7 @@ fn device(mut section: Section<'_>, before: &[Device], workers: usize, purpose: 
         mtu: section.integer("mtu", MIN_MTU..=65_535).unwrap_or(DEFAULT_MTU),
         next_hop,
         mac,
-        kernel: section.parse("kernel", "an interface name", values::interface),
+        kernel,
         vlan: section.integer("vlan", 1..=4094),
         gue: section.boolean("gue").unwrap_or(true),
         link_wait,
@@ -242,6 +249,25 @@ fn fragments(mut section: Section<'_>) -> FragmentLimits {
     };
     section.finish();
     limits
+}
+
+fn kernel(mut section: Section<'_>) -> Budgets {
+    let budgets = Budgets { to: budget(section.section("to")), from: budget(section.section("from")) };
+    section.finish();
+    budgets
+}
+
+fn budget(mut section: Section<'_>) -> Budget {
+    let usual = Budget::default();
+    let mut rate = |key, usual| section.integer(key, 0..=i64::from(u32::MAX)).unwrap_or(usual);
+    let budget = Budget {
+        routing: rate("routing", usual.routing),
+        neighbours: rate("neighbours", usual.neighbours),
+        unicast: rate("unicast", usual.unicast),
+        other: rate("other", usual.other),
+    };
+    section.finish();
+    budget
 }
 
 fn metrics(mut section: Section<'_>) -> Metrics {

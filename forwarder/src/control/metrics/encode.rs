@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A [`Snapshot`] in Prometheus' text format.
 
+mod kernel;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -44,6 +46,7 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         page.packets(self)?;
+        page.kernel(self)?;
         page.devices(self)?;
         page.destinations(self)?;
         page.workers(&self.workers)?;
@@ -60,7 +63,7 @@ struct Page<'a>(DescriptorEncoder<'a>);
 impl Page<'_> {
     fn packets(&mut self, snapshot: &Snapshot) -> fmt::Result {
         type Number = (&'static str, &'static str, fn(&Counters) -> u64);
-        let numbers: [Number; 7] = [
+        let numbers: [Number; 8] = [
             ("rx_packets", "Frames received", |counters| counters.rx),
             ("rx_bytes", "Bytes received, Ethernet header included, FCS not", |counters| counters.rx_bytes),
             ("tx_packets", "Frames that a device took", |counters| counters.tx),
@@ -70,6 +73,7 @@ impl Page<'_> {
             ("icmp_errors_suppressed", "ICMP errors that were due and not sent", |counters| {
                 counters.icmp_errors_suppressed
             }),
+            ("kernel_tx_packets", "Frames of the kernel that a device took", |counters| counters.kernel_tx),
         ];
         for (name, help, number) in numbers {
             self.counters(name, help, snapshot.workers.iter().enumerate(), |worker| number(&worker.counters))?;

@@ -10,7 +10,7 @@ use super::{Measured, health};
 use crate::control::config::Config;
 use crate::control::forwarder::Forwarder;
 use crate::control::generations::Running;
-use crate::control::report::{Health, ReloadStatus};
+use crate::control::report::{Health, KernelReport, ReloadStatus};
 use crate::counters::{self, Counters, Traffic};
 use crate::io::hardware::Hardware;
 use crate::worker::Shared;
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub devices: Vec<DeviceSnapshot>,
     /// What devices and pools say of themselves.
     pub hardware: Hardware,
+    /// What passed between the devices and the kernel.
+    pub kernel: Vec<KernelReport>,
     /// Every destination of the running table.
     pub destinations: Vec<DestinationTraffic>,
     /// What was sent to those without metrics of their own.
@@ -113,6 +115,7 @@ impl Snapshot {
             workers,
             devices: devices(config, forwarder.workers()),
             hardware,
+            kernel: KernelReport::all(config, forwarder.kernel()),
             destinations,
             others,
             times,
@@ -122,7 +125,9 @@ impl Snapshot {
 
     /// The sum over all workers.
     pub fn total(&self) -> Counters {
-        counters::total(self.workers.iter().map(|worker| &worker.counters))
+        let mut total = counters::total(self.workers.iter().map(|worker| &worker.counters));
+        total.kernel_drops += self.kernel.iter().map(KernelReport::lost).sum::<u64>();
+        total
     }
 }
 

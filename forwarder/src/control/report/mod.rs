@@ -3,6 +3,7 @@
 //! seconds since 1970.
 
 mod changes;
+mod kernel;
 mod preview;
 mod shadow;
 mod top;
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{PatchReport, ReloadReport, patch_error, reload_error};
+pub use self::kernel::{ClassReport, KernelReport};
 pub use self::preview::{MoveRow, Preview, TargetRow};
 pub use self::shadow::{
     ShadowExample, ShadowPair, ShadowParty, ShadowReport, ShadowStatus, ShadowSummary, ShadowTraffic,
@@ -234,6 +236,9 @@ pub struct Stats {
     pub conservation: Conservation,
     /// Each worker's own.
     pub workers: Vec<WorkerStats>,
+    /// What passed between the devices and the kernel, by device and class.
+    #[serde(default)]
+    pub kernel: Vec<KernelReport>,
 }
 
 /// One worker's counters: one consistent copy.

@@ -5,8 +5,6 @@ use std::mem;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::Running;
 use super::device::DeviceId;
 use super::mbuf::Mbuf;
@@ -87,9 +85,6 @@ impl PacketIo for DpdkIo {
         frames.drain(..usize::from(taken.min(count))).for_each(mem::forget);
     }
 
-    /// There is no way to the kernel here yet: leaves all frames.
-    fn to_kernel(&mut self, _device: DeviceIndex, _frames: &mut Vec<Mbuf>) {}
-
     fn free(&mut self, frames: &mut Vec<Mbuf>) {
         let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
         // SAFETY: an `Mbuf` is a pointer to an mbuf of ours, and there are at least `count`.
@@ -97,11 +92,8 @@ impl PacketIo for DpdkIo {
         frames.drain(..count as usize).for_each(mem::forget);
     }
 
-    /// CLOCK_MONOTONIC: no system call (vDSO), no drift against the machine's other clocks, the same on every core.
     fn now(&self) -> Nanos {
-        let now = clock_gettime(ClockId::Monotonic);
-        let seconds = now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000);
-        Nanos(seconds.wrapping_add(now.tv_nsec.cast_unsigned()))
+        Nanos::monotonic()
     }
 }
 

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's side of the devices: a TAP interface for each that wants one, and the one thread that serves them all.
+//! How frames get there: [`crate::kernel`].
+
+mod serve;
+mod tap;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use self::serve::{Served, Thread};
+pub use self::tap::TapError;
+use self::tap::{Tap, TapSpec};
+use super::affinity::ControlCores;
+use super::config::Config;
+use crate::io::{DeviceIndex, PacketBuf};
+use crate::kernel::police::Policer;
+use crate::kernel::ring::ring;
+use crate::kernel::tally::KernelTallies;
+use crate::kernel::{largest_frame, ring_size};
+use crate::settings::Settings;
+use crate::worker::kernel::{Common, KernelEnd};
+
+/// The interfaces, open.
+pub(super) struct Taps(Vec<Served>);
+
+impl Taps {
+    /// Opens an interface for each device that has one in the configuration, with the device's address and MTU.
+    pub(super) fn open(config: &Config, settings: &Settings) -> Result<Self, TapError> {
+        let mut taps = Vec::new();
+        for ((index, device), settings) in (0..=u8::MAX).zip(&config.devices).zip(&settings.devices) {
+            let Some(interface) = device.kernel.clone() else { continue };
+            let spec = TapSpec { device: device.name.clone(), interface, mac: settings.mac, mtu: device.mtu };
+            let tap = Tap::open(&spec)?;
+            tracing::info!(device = device.name, interface = spec.interface, "the kernel's side is up");
+            taps.push(Served::new(DeviceIndex(index), spec, tap));
+        }
+        Ok(Self(taps))
+    }
+}
+
+/// The thread, while it runs. Dropped, it is told to end and waited for; with it go the interfaces.
+pub(super) struct KernelThread {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts the thread for `taps`; the workers' ends come with it, one for each worker, or none if there are no interfaces.
+pub(super) fn start<B: PacketBuf>(
+    taps: Taps,
+    config: &Config,
+    settings: &Arc<Settings>,
+    tallies: &Arc<KernelTallies>,
+    cores: &ControlCores,
+) -> io::Result<(Vec<KernelEnd<B>>, Option<KernelThread>)> {
+    let Taps(served) = taps;
+    if served.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let mtu = settings.devices.iter().map(|device| device.mtu).max().unwrap_or_default();
+    let common = Common {
+        settings: Arc::clone(settings),
+        budget: config.kernel.to,
+        tallies: Arc::clone(tallies),
+        burst: config.workers.burst + config.fragments.packets as usize,
+        largest_frame: largest_frame(mtu),
+    };
+    let (sender, receiver) = ring(ring_size(mtu));
+    let mut from = Some(receiver);
+    let (mut ends, mut receivers) = (Vec::new(), Vec::new());
+    for worker in 0..config.workers.cores.len() {
+        let (to, receiver) = ring(ring_size(mtu));
+        ends.push(KernelEnd::new(worker, &common, to, from.take()));
+        receivers.push(receiver);
+    }
+    let policer = Policer::new(settings.devices.len(), &config.kernel.from);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut thread = Thread::new(served, receivers, sender, policer, Arc::clone(tallies), common.largest_frame);
+    let (cores, until) = (cores.clone(), Arc::clone(&stop));
+    let body = move || {
+        cores.apply();
+        thread.run(&until);
+    };
+    let thread = thread::Builder::new().name("kernel-path".to_owned()).spawn(body)?;
+    Ok((ends, Some(KernelThread { stop, thread: Some(thread) })))
+}
+
+impl Drop for KernelThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}

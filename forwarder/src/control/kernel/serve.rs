@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The thread between the workers' rings and the interfaces.
+//!
+//! Workers make no system calls, so nothing wakes this thread when one has a frame for it: it looks at the rings by itself,
+//! often while something passes and a thousand times a second otherwise. What the kernel sends wakes it at once.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::tap::{Tap, TapSpec};
+use crate::io::{DeviceIndex, Nanos};
+use crate::kernel::class::{Class, Kind};
+use crate::kernel::police::Policer;
+use crate::kernel::ring::{FrameReceiver, FrameSender};
+use crate::kernel::tally::{Fate, KernelTallies};
+
+/// Frames that are taken from one ring, or one interface, before the others have their turn.
+const TURN: usize = 64;
+/// Between two looks at the rings while frames pass.
+const BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000 };
+/// Between two looks when none have for a while.
+const IDLE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+/// How long after a frame others are expected.
+const AWAKE: Duration = Duration::from_millis(10);
+/// Between two attempts to open an interface again that has gone.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// One interface.
+pub(super) struct Served {
+    device: DeviceIndex,
+    spec: TapSpec,
+    /// None while it is gone.
+    tap: Option<Tap>,
+    /// When it was last tried to open it.
+    opened: Instant,
+}
+
+impl Served {
+    pub(super) fn new(device: DeviceIndex, spec: TapSpec, tap: Tap) -> Self {
+        Self { device, spec, tap: Some(tap), opened: Instant::now() }
+    }
+
+    /// Whether the kernel took it.
+    fn write(&mut self, frame: &[u8]) -> bool {
+        let Some(tap) = &self.tap else { return false };
+        match tap.write(frame) {
+            Ok(_) => true,
+            Err(error) => {
+                // Any other error is the frame's, or that the interface is down.
+                if Errno::from_io_error(&error) == Some(Errno::BADFD) {
+                    self.lose(&error);
+                }
+                false
+            }
+        }
+    }
+
+    /// The length of the next frame, if there is one.
+    fn read(&mut self, frame: &mut [u8]) -> Option<usize> {
+        match self.tap.as_ref()?.read(frame) {
+            Ok(len) => Some(len),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
+            Err(error) => {
+                self.lose(&error);
+                None
+            }
+        }
+    }
+
+    /// Lets the interface go.
+    fn lose(&mut self, error: &io::Error) {
+        tracing::error!("{} is gone: {error}; it is opened again as soon as that works", self.spec);
+        self.tap = None;
+    }
+
+    /// Opens it again if it is gone.
+    fn tend(&mut self) {
+        if self.tap.is_none() && self.opened.elapsed() > REOPEN {
+            self.opened = Instant::now();
+            match Tap::open(&self.spec) {
+                Ok(tap) => {
+                    tracing::info!("{} is back", self.spec);
+                    self.tap = Some(tap);
+                }
+                Err(error) => tracing::debug!("{error}"),
+            }
+        }
+    }
+}
+
+/// What the thread works with.
+pub(super) struct Thread {
+    served: Vec<Served>,
+    /// From the workers, in order.
+    received: Vec<FrameReceiver>,
+    /// To the worker that sends.
+    sender: FrameSender,
+    policer: Policer,
+    tallies: Arc<KernelTallies>,
+    /// From a ring.
+    frame: Vec<u8>,
+    /// From an interface. One byte longer than a frame may be, so that what is cut shows.
+    read: Box<[u8]>,
+}
+
+impl Thread {
+    pub(super) fn new(
+        served: Vec<Served>,
+        received: Vec<FrameReceiver>,
+        sender: FrameSender,
+        policer: Policer,
+        tallies: Arc<KernelTallies>,
+        largest_frame: usize,
+    ) -> Self {
+        let (frame, read) = (Vec::with_capacity(largest_frame), vec![0; largest_frame + 1].into());
+        Self { served, received, sender, policer, tallies, frame, read }
+    }
+
+    /// Serves until `stop` is set.
+    pub(super) fn run(&mut self, stop: &AtomicBool) {
+        let mut last = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            let passed = self.deliver() + self.collect();
+            if passed > 0 {
+                last = Instant::now();
+            } else {
+                self.served.iter_mut().for_each(Served::tend);
+                self.wait(if last.elapsed() < AWAKE { &BUSY } else { &IDLE });
+            }
+        }
+    }
+
+    /// A turn of each worker's frames goes to the kernel; how many.
+    fn deliver(&mut self) -> usize {
+        let Self { served, received, tallies, frame, .. } = self;
+        let mut passed = 0;
+        for ring in received {
+            for _ in 0..TURN {
+                let Some(device) = ring.receive(frame) else { break };
+                passed += 1;
+                let served = served.iter_mut().find(|served| served.device == device);
+                if !served.is_some_and(|served| served.write(frame)) {
+                    tallies.count_unwritten(device);
+                }
+            }
+        }
+        passed
+    }
+
+    /// A turn of each interface's frames goes to the worker that sends; how many.
+    fn collect(&mut self) -> usize {
+        let Self { served, sender, policer, tallies, read, .. } = self;
+        let now = Nanos::monotonic();
+        let mut passed = 0;
+        for served in served {
+            for _ in 0..TURN {
+                let Some(len) = served.read(read) else { break };
+                let frame = read.get(..len).unwrap_or_default();
+                passed += 1;
+                let kind = Kind { device: served.device, class: Class::of(frame) };
+                let fate = if !policer.admits(kind, now) {
+                    Fate::Policed
+                } else if len < read.len() && sender.send(kind.device, kind.class, frame) {
+                    Fate::Passed
+                } else {
+                    Fate::Full
+                };
+                tallies.count_from(kind, fate);
+            }
+        }
+        passed
+    }
+
+    /// Until the kernel sends something, or it is time to look at the rings.
+    fn wait(&self, limit: &Timespec) {
+        let taps = self.served.iter().filter_map(|served| served.tap.as_ref());
+        let mut polled: Vec<_> = taps.map(|tap| PollFd::new(tap, PollFlags::IN)).collect();
+        match poll(&mut polled, Some(limit)) {
+            // One that is gone is always ready: reading finds that out, and lets it go.
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                tracing::debug!("cannot wait for the kernel's frames: {error}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
