@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "a test stops at the first surprise"
 )]
 
@@ -14,10 +15,13 @@ mod cable;
 mod capture;
 mod devices;
 mod golden;
+mod kernel;
 mod killed;
 mod looking;
 mod metrics;
 mod namespace;
+#[path = "../network/mod.rs"]
+mod network;
 mod reload;
 mod rig;
 #[path = "../world/mod.rs"]
