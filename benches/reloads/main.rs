@@ -91,7 +91,7 @@ fn run(args: &Args, folder: &Path) -> Result<(), String> {
     let window = Duration::from_millis(args.window);
     let plan = Plan { settings: &settings, burst: 64, cores: &cores, window, phase: &phase };
     let watch = Watch::new();
-    let outcome = driver::run(&plan, dpdk.queues(), readers, |_| control.take_turns(&schedule, &phase));
+    let outcome = driver::run(&plan, dpdk.queues(), readers, Vec::new(), |_| control.take_turns(&schedule, &phase));
     report(args, outcome, &watch.machine())
 }
 

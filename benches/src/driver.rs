@@ -11,6 +11,7 @@ use forwarder::counters::{self, Counters};
 use forwarder::io::PacketIo;
 use forwarder::settings::Settings;
 use forwarder::state::ForwardingState;
+use forwarder::worker::kernel::KernelEnd;
 use forwarder::worker::{Shared, Worker, handoff, meter};
 use tables::Reader;
 
@@ -60,11 +61,13 @@ pub fn cores() -> Vec<CoreId> {
     core_affinity::get_core_ids().unwrap_or_default()
 }
 
-/// Runs a worker for each of `queues` while `control` runs here, with what it shares with them.
+/// Runs a worker for each of `queues`, with its end of the kernel path if it is to have one, while `control` runs here with
+/// what it shares with them.
 pub fn run<Io: PacketIo + Send, T>(
     plan: &Plan<'_>,
     queues: Vec<Io>,
     readers: Vec<Reader<ForwardingState>>,
+    ends: Vec<KernelEnd<Io::Buf>>,
     control: impl FnOnce(&[Arc<Shared>]) -> T,
 ) -> Outcome<T> {
     let count = queues.len();
@@ -74,15 +77,21 @@ pub fn run<Io: PacketIo + Send, T>(
     }
     let (windows, control) = thread::scope(|scope| {
         let handoffs = handoff::group(count);
+        let mut ends = ends.into_iter();
         let parts = queues.into_iter().zip(readers).zip(handoffs).zip(&shared).zip(plan.cores.iter().rev().cycle());
         let start = |((((io, reader), handoff), shared), core): ((((Io, _), _), &Arc<Shared>), &CoreId)| {
-            let (settings, shared, core) = (Arc::clone(plan.settings), Arc::clone(shared), *core);
+            let (settings, shared, core, end) = (Arc::clone(plan.settings), Arc::clone(shared), *core, ends.next());
             scope.spawn(move || {
                 core_affinity::set_for_current(core);
                 // Measured as in the daemon, whoever asks for it or not.
                 let (meter, _gauge) = meter::meter();
-                let worker = Worker::new(io, settings, plan.burst, reader, Arc::clone(&shared), handoff);
-                drive(&mut worker.measured(meter), &shared, plan)
+                let worker =
+                    Worker::new(io, settings, plan.burst, reader, Arc::clone(&shared), handoff).measured(meter);
+                let mut worker = match end {
+                    Some(end) => worker.beside_kernel(end),
+                    None => worker,
+                };
+                drive(&mut worker, &shared, plan)
             })
         };
         let threads: Vec<_> = parts.map(start).collect();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the real worker costs a packet on DPDK: received, forwarded, sent. `benches/README.md` has the method.
 
+mod kernel;
 mod ring;
 mod turns;
 
@@ -18,7 +19,7 @@ use benches::machine::{Machine, Watch};
 use benches::windows::{Windows, round};
 use benches::{Family, Pool, Shape, dpdk, network};
 use clap::{Parser, ValueEnum};
-use forwarder::counters::CountersReport;
+use forwarder::counters::{CountersReport, DropReason};
 use forwarder::io::DeviceIndex;
 use forwarder::io::dpdk::{Dpdk, DpdkIo};
 use forwarder::settings::Settings;
@@ -57,6 +58,9 @@ struct Args {
     /// Queues, and workers for them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     queues: u16,
+    /// ARP requests among a thousand frames of the capture. The device then has a kernel's side, with the daemon's budgets
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=500))]
+    arp: u16,
     /// How long to measure
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     seconds: f64,
@@ -94,9 +98,14 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), String> {
     let cores = driver::cores();
     let shape = Shape { local: args.local, servers: args.servers, ..Shape::new(Family::V4, args.addresses) };
-    let images = frames::each(&shape, Size::Fixed(args.frame));
+    let mut images = frames::each(&shape, Size::Fixed(args.frame));
+    if args.arp > 0 {
+        images = kernel::with_arp(&images, args.arp.into()).into();
+    }
     let (mut dpdk, huge_pages) = start(args, &images)?;
-    let settings = Arc::new(network::settings(dpdk.mac(DeviceIndex(0))));
+    let mut settings = network::settings(dpdk.mac(DeviceIndex(0)));
+    settings.devices.iter_mut().for_each(|device| device.kernel_path = args.arp > 0);
+    let settings = Arc::new(settings);
     let readers = publish(shape, &settings, args.queues)?;
     let shadow = args.shadow.map(|every| {
         let shape = Shape { servers: args.shadow_servers.unwrap_or(args.servers), ..shape };
@@ -158,7 +167,15 @@ fn forward<Io: forwarder::io::PacketIo + Send>(
     shadow: Option<Shadow>,
 ) -> Outcome<()> {
     let time = WARM_UP + Duration::from_secs_f64(args.seconds.clamp(0.01, 3600.0));
-    driver::run(plan, queues, readers, |workers| match shadow {
+    let (ends, _sink) = match args.arp {
+        0 => (Vec::new(), None),
+        _ => {
+            let (ends, sink) =
+                kernel::ends(plan.settings, queues.len(), plan.burst + plan.settings.fragments.packets as usize);
+            (ends, Some(sink))
+        }
+    };
+    driver::run(plan, queues, readers, ends, |workers| match shadow {
         None => thread::sleep(time),
         Some(shadow) => shadow.take_turns(workers, time, plan.phase),
     })
@@ -166,7 +183,7 @@ fn forward<Io: forwarder::io::PacketIo + Send>(
 
 fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine) -> Result<(), String> {
     let counters = &outcome.counters;
-    let expected = if args.source == From::Null { counters.rx } else { 0 };
+    let expected = if args.source == From::Null { counters.rx } else { counters.dropped(DropReason::KernelPoliced) };
     if counters.imbalance() != 0 || counters.rx == 0 || counters.dropped_total() != expected {
         let report = serde_json::to_string(&CountersReport::from(counters)).unwrap_or_default();
         return Err(format!("frames were lost, or none came: {report}"));
@@ -180,14 +197,16 @@ fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine
     }
     let (ns, mpps) = (all.nanoseconds(), round(mpps));
     let cost = args.shadow.map(|_| turns::cost(&outcome.windows));
+    // What is forwarded, where ARP is among it.
+    let forwarded = round(mpps * counters.tx as f64 / counters.rx as f64);
     let text = if args.json {
         json!({
             "program": "worker",
             "source": args.source.to_possible_value().map(|value| value.get_name().to_owned()),
             "table": { "addresses": args.addresses, "local": args.local, "servers": args.servers },
-            "frame": args.frame, "burst": args.burst, "queues": args.queues,
-            "ns_per_packet": ns, "mpps": mpps, "windows": all.count(),
-            "rx": counters.rx, "tx": counters.tx, "drops": counters.dropped_total(),
+            "frame": args.frame, "burst": args.burst, "queues": args.queues, "arp": args.arp,
+            "ns_per_packet": ns, "mpps": mpps, "forwarded_mpps": forwarded, "windows": all.count(),
+            "rx": counters.rx, "tx": counters.tx, "exception": counters.exception, "drops": counters.dropped_total(),
             "shadow": cost,
             "dpdk_huge_pages": huge_pages,
             "machine": machine,
@@ -198,8 +217,8 @@ fn report(args: &Args, outcome: Outcome<()>, huge_pages: bool, machine: &Machine
         let (addresses, workers, line) = (args.addresses, args.queues, machine.line());
         let cost = cost.map_or_else(String::new, |cost| format!("{cost}\n"));
         format!(
-            "{addresses} addresses, {workers} workers: {p50} ns a packet (5 %: {p5}, best: {min}), {mpps} Mpps in all\n\
-             {cost}{line}"
+            "{addresses} addresses, {workers} workers: {p50} ns a packet (5 %: {p5}, best: {min}), {mpps} Mpps in all, \
+             {forwarded} of them forwarded\n{cost}{line}"
         )
     };
     writeln!(io::stdout(), "{text}").map_err(|error| format!("cannot write to standard output: {error}"))

@@ -145,7 +145,9 @@ fn an_interface_that_is_down_or_gone_costs_its_frames_and_nothing_else() {
     wait_for(|| statistic(&network, "rx", "packets") == 1);
 
     let before = network.boxed.interface(TAP).unwrap()["ifindex"].clone();
+    assert!(side(&running.forwarder.stats()).open);
     network.boxed.ip(&["link", "delete", TAP]);
+    wait_for(|| !side(&running.forwarder.stats()).open);
     wait_for(|| network.boxed.interface(TAP).is_some_and(|now| now["ifindex"] != before));
     wait_for(|| {
         feeder.feed(arp());

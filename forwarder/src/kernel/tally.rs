@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What passed between the devices and the kernel, and what did not. Every number has one writer, and any thread reads them.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::class::{Class, Kind};
 use crate::io::DeviceIndex;
@@ -39,6 +39,7 @@ impl Way {
 struct Served {
     from: Way,
     unwritten: AtomicU64,
+    is_open: AtomicBool,
 }
 
 /// All counts of the path.
@@ -80,6 +81,13 @@ impl KernelTallies {
         count(self.served(device).map(|served| &served.unwritten));
     }
 
+    /// Whether the device's interface is open. The thread says it.
+    pub fn set_open(&self, device: DeviceIndex, is_open: bool) {
+        if let Some(served) = self.served(device) {
+            served.is_open.store(is_open, Relaxed);
+        }
+    }
+
     fn served(&self, device: DeviceIndex) -> Option<&Served> {
         self.served.get(usize::from(device.0))
     }
@@ -93,6 +101,11 @@ impl KernelTallies {
     /// Frames from the kernel; those that passed are with a worker, which counts what becomes of them.
     pub fn from(&self, kind: Kind, fate: Fate) -> u64 {
         self.served(kind.device).map_or(0, |served| served.from.read(kind.class, fate))
+    }
+
+    /// Whether the device's interface is open now.
+    pub fn is_open(&self, device: DeviceIndex) -> bool {
+        self.served(device).is_some_and(|served| served.is_open.load(Relaxed))
     }
 
     /// Frames that the device's interface did not take: it is down, or gone.

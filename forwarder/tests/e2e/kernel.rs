@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::network::{CABLE, Namespace, Network, PEER_MAC};
-use crate::rig::{Daemon, Rig, SLUICED};
+use crate::rig::{Daemon, Rig};
 
+const SLUICED: &str = env!("CARGO_BIN_EXE_sluiced");
 const TAP: &str = "wan0-k";
 const MAC: &str = "02:00:00:00:00:01";
 const BOX4: &str = "192.0.2.1";
@@ -54,10 +55,9 @@ fn stats(daemon: &Daemon<'_>) -> Value {
     stats
 }
 
+/// Five answers. A virtual device on a busy machine may lose some.
 fn ping(from: &Namespace, to: &str, bytes: usize) {
-    let words = ["-c", "5", "-i", "0.05", "-W", "5", "-M", "do", "-s", &bytes.to_string(), to];
-    let said = from.run("ping", &words);
-    assert!(said.contains(" 0% packet loss"), "{said}");
+    from.run("ping", &["-c", "5", "-i", "0.05", "-w", "30", "-M", "do", "-s", &bytes.to_string(), to]);
 }
 
 /// Who has that address, as the kernel of `side` knows by now.

@@ -22,6 +22,9 @@ fn one(side: &KernelReport) -> String {
             }
         }
     }
+    if !side.open {
+        rows.push(vec![format!("{} is gone", side.interface)]);
+    }
     if side.unwritten > 0 {
         rows.push(vec![format!("not taken by {}", side.interface), side.unwritten.to_string()]);
     }

@@ -124,14 +124,23 @@ impl Thread {
     /// Serves until `stop` is set.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         let mut last = Instant::now();
+        self.report();
         while !stop.load(Ordering::Relaxed) {
             let passed = self.deliver() + self.collect();
             if passed > 0 {
                 last = Instant::now();
             } else {
                 self.served.iter_mut().for_each(Served::tend);
+                self.report();
                 self.wait(if last.elapsed() < AWAKE { &BUSY } else { &IDLE });
             }
+        }
+    }
+
+    /// Says which interfaces are there.
+    fn report(&self) {
+        for served in &self.served {
+            self.tallies.set_open(served.device, served.tap.is_some());
         }
     }
 

@@ -17,6 +17,8 @@ pub struct KernelReport {
     pub device: String,
     /// The interface.
     pub interface: String,
+    /// Whether it is there.
+    pub open: bool,
     /// Frames towards the kernel, by class. Those that passed are `exception`, the others drops.
     pub to: BTreeMap<String, ClassReport>,
     /// Frames towards the kernel that the interface did not take, since it was down or gone.
@@ -52,6 +54,7 @@ impl KernelReport {
             Some(Self {
                 device: device.name.clone(),
                 interface: device.kernel.clone()?,
+                open: tallies.is_open(index),
                 to: classes(&|kind, fate| tallies.to(kind, fate)),
                 unwritten: tallies.unwritten(index),
                 from: classes(&|kind, fate| tallies.from(kind, fate)),
