@@ -16,10 +16,16 @@ use std::sync::Arc;
 use allocation_counter::measure;
 use forwarder::capture::tap::Tap;
 use forwarder::capture::{Options, Wanted};
+use forwarder::counters::DropReason;
 use forwarder::io::memory::{MemoryIo, VecBuf};
 use forwarder::io::{DeviceIndex, PacketBuf};
+use forwarder::kernel::class::Class;
+use forwarder::kernel::police::Budget;
+use forwarder::kernel::ring::ring;
+use forwarder::kernel::tally::KernelTallies;
 use forwarder::shadow::{Kind, Scout};
 use forwarder::worker::handoff::Handoff;
+use forwarder::worker::kernel::{Common, KernelEnd};
 use forwarder::worker::{Shared, Worker};
 use tables::Publisher;
 use world::vectors::{Case, cases_of};
@@ -139,6 +145,43 @@ fn a_shadowed_worker_allocates_nothing() {
     }
     let seen: u64 = Kind::ALL.into_iter().map(|kind| tallies.read(kind).packets).sum();
     assert_eq!(seen, 500 * frames.len() as u64);
+}
+
+/// Nor does one that shares its devices with the kernel, whether the kernel's side keeps up or not.
+#[test]
+fn a_worker_beside_the_kernel_allocates_nothing() {
+    const LARGEST: usize = 1622;
+    let World { mut settings, state, .. } = World::load("plain");
+    Arc::get_mut(&mut settings).unwrap().devices.iter_mut().for_each(|device| device.kernel_path = true);
+    let (_publisher, mut readers) = Publisher::new(Box::new(state), 1);
+    let (shared, reader) = (Arc::new(Shared::new(settings.devices.len())), readers.pop().unwrap());
+    let common = Common {
+        settings: Arc::clone(&settings),
+        budget: Budget { other: 200, ..Budget::default() },
+        tallies: Arc::new(KernelTallies::new(1, settings.devices.len())),
+        burst: 64 + settings.fragments.packets as usize,
+        largest_frame: LARGEST,
+    };
+    let ((to, mut received), (mut sender, from)) = (ring(1 << 14), ring(1 << 16));
+    let io = MemoryIo::new(settings.devices.len());
+    let mut worker = Worker::new(io, settings, 64, reader, Arc::clone(&shared), Handoff::alone())
+        .beside_kernel(KernelEnd::new(0, &common, to, Some(from)));
+    let (frames, mut frame) = (burst(), Vec::new());
+    for round in 0..100 {
+        worker.io_mut().recycle();
+        frames.iter().for_each(|frame| worker.io_mut().push(DeviceIndex(0), frame.data()));
+        (0..4).for_each(|_| assert!(sender.send(DeviceIndex(0), Class::Other, &[7; LARGEST])));
+        let measured = measure(|| {
+            worker.poll();
+            worker.tick();
+        });
+        // The queues in memory, and their buffers, grow to their length in the first ones.
+        assert!(measured.count_total == 0 || round < 30, "{} allocations in round {round}", measured.count_total);
+        while round % 2 == 0 && received.receive(&mut frame).is_some() {}
+    }
+    let counters = shared.counters.read();
+    assert_eq!((counters.kernel_tx, counters.imbalance()), (400, 0));
+    assert!(counters.exception >= 200 && counters.dropped(DropReason::KernelPoliced) > 100, "{counters:?}");
 }
 
 /// The counter counts: else the test above proves nothing.

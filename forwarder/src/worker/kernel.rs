@@ -70,6 +70,8 @@ impl<B: PacketBuf> KernelEnd<B> {
 
     /// Hands copies of `frames`, which came from `device`, to the thread that serves the kernel, and frees them. What is over
     /// its budget, or finds no room, is dropped.
+    #[cold]
+    #[inline(never)]
     pub(super) fn hand_over<Io: PacketIo<Buf = B>>(
         &mut self,
         io: &mut Io,
