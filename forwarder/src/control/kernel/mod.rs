@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use rustix::process::setpriority_process;
+
 use self::serve::{Served, Thread};
 pub use self::tap::TapError;
 use self::tap::{Tap, TapSpec};
@@ -22,6 +24,9 @@ use crate::kernel::tally::KernelTallies;
 use crate::kernel::{largest_frame, ring_size};
 use crate::settings::Settings;
 use crate::worker::kernel::{Common, KernelEnd};
+
+/// Its niceness: a table that is built on the same cores must not cost a BFD session its packets.
+const PRIORITY: i32 = -10;
 
 /// The interfaces, open.
 pub(super) struct Taps(Vec<Served>);
@@ -81,6 +86,10 @@ pub(super) fn start<B: PacketBuf>(
     let (cores, until) = (cores.clone(), Arc::clone(&stop));
     let body = move || {
         cores.apply();
+        // Of this thread alone, as Linux has it. Without the right to, it takes its turn like any other.
+        if let Err(error) = setpriority_process(None, PRIORITY) {
+            tracing::debug!("the kernel path's thread keeps its priority: {error}");
+        }
         thread.run(&until);
     };
     let thread = thread::Builder::new().name("kernel-path".to_owned()).spawn(body)?;
