@@ -64,16 +64,26 @@ impl Sender {
             let packets = frames.drain(..).zip(burst.plain.iter().zip(answers));
             return self.send_all(work, packets.map(|(frame, (&plain, answer))| (frame, plain, answer)));
         }
-        let mut others = burst.others.iter();
-        for (frame, &plain) in frames.drain(..).zip(&burst.plain) {
-            if plain.is_some() {
-                match if plain.is_v6() { v6.next() } else { v4.next() } {
-                    Some(answer) => self.send_all(work, iter::once((frame, plain, answer))),
-                    None => work.drop(DropReason::Malformed, frame),
+        let (mut packets, mut others) = (frames.drain(..).zip(&burst.plain), burst.others.iter());
+        loop {
+            // Those that are plain go one behind the other until one comes that is not.
+            let mut next = None;
+            let plain_ones = iter::from_fn(|| {
+                let (frame, &plain) = packets.next()?;
+                let answers = if plain.is_v6() { &mut v6 } else { &mut v4 };
+                match if plain.is_some() { answers.next() } else { None } {
+                    Some(answer) => Some((frame, plain, answer)),
+                    None => {
+                        next = Some((frame, plain));
+                        None
+                    }
                 }
-            } else {
-                let answers = [&mut v4, &mut v6];
-                self.act_on_other(work, fragments, others.next(), answers, frame);
+            });
+            self.send_all(work, plain_ones);
+            match next {
+                Some((frame, plain)) if plain.is_some() => work.drop(DropReason::Malformed, frame),
+                Some((frame, _)) => self.act_on_other(work, fragments, others.next(), [&mut v4, &mut v6], frame),
+                None => return,
             }
         }
     }
