@@ -27,7 +27,7 @@ const BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000 };
 const IDLE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 /// How long after a frame others are expected.
 const AWAKE: Duration = Duration::from_millis(10);
-/// Between two attempts to open an interface again that has gone.
+/// Before an attempt to open an interface again that has gone.
 const REOPEN: Duration = Duration::from_secs(1);
 
 /// One interface.
@@ -36,13 +36,13 @@ pub(super) struct Served {
     spec: TapSpec,
     /// None while it is gone.
     tap: Option<Tap>,
-    /// When it was last tried to open it.
-    opened: Instant,
+    /// When it was lost, or last tried to open it again.
+    tried: Instant,
 }
 
 impl Served {
     pub(super) fn new(device: DeviceIndex, spec: TapSpec, tap: Tap) -> Self {
-        Self { device, spec, tap: Some(tap), opened: Instant::now() }
+        Self { device, spec, tap: Some(tap), tried: Instant::now() }
     }
 
     /// Whether the kernel took it.
@@ -75,13 +75,13 @@ impl Served {
     /// Lets the interface go.
     fn lose(&mut self, error: &io::Error) {
         tracing::error!("{} is gone: {error}; it is opened again as soon as that works", self.spec);
-        self.tap = None;
+        (self.tap, self.tried) = (None, Instant::now());
     }
 
     /// Opens it again if it is gone.
     fn tend(&mut self) {
-        if self.tap.is_none() && self.opened.elapsed() > REOPEN {
-            self.opened = Instant::now();
+        if self.tap.is_none() && self.tried.elapsed() > REOPEN {
+            self.tried = Instant::now();
             match Tap::open(&self.spec) {
                 Ok(tap) => {
                     tracing::info!("{} is back", self.spec);
