@@ -10,6 +10,7 @@ pub mod capture;
 pub mod control;
 pub mod counters;
 pub mod explain;
+pub mod hops;
 pub mod io;
 pub mod kernel;
 mod leaving;

@@ -9,6 +9,7 @@ use tables::table::{Compiler, Remote, RemoteId, Target, TargetId, Viewpoint};
 use tables::{Fault, Faults, Table};
 
 use crate::counters::DestinationTallies;
+use crate::hops::{Link, NextHops};
 use crate::settings::{Settings, Underlay};
 use crate::wire::gue;
 use crate::wire::outer::{Endpoints, OuterHeaders, PrivateData};
@@ -22,7 +23,8 @@ pub enum Destination {
     Datacenter(RemoteId),
 }
 
-/// One generation, ready for the datapath: published as a whole, never changed.
+/// One generation, ready for the datapath: published as a whole, never changed. A clone shares everything large with it.
+#[derive(Clone)]
 pub struct ForwardingState {
     /// The table's generation.
     pub generation: u64,
@@ -36,6 +38,19 @@ pub struct ForwardingState {
     datacenters: Arc<[Box<[OuterHeaders]>]>,
     /// What was sent to each target, by this and the states before it whose ids mean the same.
     tallies: Arc<DestinationTallies>,
+    /// Where frames go next; none where the configuration says it.
+    hops: Option<Arc<NextHops>>,
+}
+
+/// How one packet leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop<'a> {
+    /// The outer headers.
+    pub headers: &'a OuterHeaders,
+    /// The neighbour.
+    pub link: &'a Link,
+    /// Largest outer IP packet that may take this way, unless the headers say less.
+    pub mtu: u16,
 }
 
 impl ForwardingState {
@@ -56,7 +71,7 @@ impl ForwardingState {
         let servers = maker.servers(table.targets().iter()).collect::<Result<_, _>>().map_err(only)?;
         let datacenters = maker.datacenters(table.remotes()).map_err(only)?;
         let tallies = tallies(&table, settings);
-        Ok((compiler, Self { generation, revision: 0, table, servers, datacenters, tallies }))
+        Ok((compiler, Self { generation, revision: 0, table, servers, datacenters, tallies, hops: None }))
     }
 
     /// The state after one more patch, which led to `table`. Headers are made for what this state has none for.
@@ -83,7 +98,8 @@ impl ForwardingState {
         } else {
             tallies(&table, settings)
         };
-        Ok(Self { generation: self.generation, revision: self.revision + 1, table, servers, datacenters, tallies })
+        let revision = self.revision + 1;
+        Ok(Self { generation: self.generation, revision, table, servers, datacenters, tallies, hops: None })
     }
 
     /// What was sent to each target: the same as long as ids mean the same, anew otherwise.
@@ -100,12 +116,51 @@ impl ForwardingState {
         }
     }
 
+    /// The same with other next hops.
+    #[must_use]
+    pub fn with_hops(self, hops: Option<Arc<NextHops>>) -> Self {
+        Self { hops, ..self }
+    }
+
+    /// Where frames go next; none where the configuration says it.
+    #[inline(always)]
+    pub fn hops(&self) -> Option<&Arc<NextHops>> {
+        self.hops.as_ref()
+    }
+
+    /// Whether next hops found for `other` are those for this one: both lead to the same addresses.
+    pub fn has_destinations_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.servers, &other.servers) && Arc::ptr_eq(&self.datacenters, &other.datacenters)
+    }
+
+    /// How a packet leaves to a destination by `hops`, which are this state's; to a data centre by one of the forwarders that can be
+    /// reached. `None` if there is no way.
+    #[inline(always)]
+    pub fn hop<'a>(&'a self, hops: &'a NextHops, destination: Destination, flow: u64) -> Option<Hop<'a>> {
+        let (headers, way) = match destination {
+            Destination::Server(TargetId(id)) => {
+                (self.servers.get(usize::from(id))?, *hops.servers.get(usize::from(id))?)
+            }
+            Destination::Datacenter(RemoteId(id)) => {
+                let usable = choose(hops.datacenters.get(usize::from(id))?, flow)?;
+                let forwarders = self.datacenters.get(usize::from(id))?;
+                (forwarders.get(usize::from(usable.forwarder))?, usable.way)
+            }
+        };
+        Some(Hop { headers, link: hops.link(way, flow)?, mtu: way.mtu })
+    }
+
     #[inline(always)]
     fn datacenter(&self, remote: RemoteId, flow: u64) -> Option<&OuterHeaders> {
-        let forwarders = self.datacenters.get(usize::from(remote.0))?;
-        let choice = ((flow >> 32) * forwarders.len() as u64) >> 32;
-        forwarders.get(choice as usize)
+        choose(self.datacenters.get(usize::from(remote.0))?, flow)
     }
+}
+
+/// The one of a data centre's forwarders that the flow hash chooses.
+#[inline(always)]
+pub(crate) fn choose<T>(forwarders: &[T], flow: u64) -> Option<&T> {
+    let choice = ((flow >> 32) * forwarders.len() as u64) >> 32;
+    forwarders.get(choice as usize)
 }
 
 /// Room for more servers, so that not every patch that adds one starts anew.

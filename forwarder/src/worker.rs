@@ -20,6 +20,7 @@ use crate::capture::tap::Tap;
 use crate::capture::{Moment, Nobody, Witness};
 use crate::counters::{CounterCell, Counters, DropReason};
 use crate::io::{DeviceIndex, Nanos, PacketBuf, PacketIo, Received};
+use crate::pipeline::narrow::TooNarrow;
 use crate::pipeline::{Arrival, Output, Pipeline};
 use crate::settings::Settings;
 use crate::shadow::Scout;
@@ -111,6 +112,13 @@ impl<Io: PacketIo> Worker<Io> {
     #[must_use]
     pub fn beside_kernel(mut self, end: KernelEnd<Io::Buf>) -> Self {
         self.path.kernel = Some(Box::new(end));
+        self
+    }
+
+    /// The same, taking reports of the underlay to control.
+    #[must_use]
+    pub fn reporting(mut self, ring: rtrb::Producer<TooNarrow>) -> Self {
+        self.path.pipeline.report_by(ring);
         self
     }
 

@@ -4,6 +4,7 @@
 
 use std::iter;
 
+use super::exit::Exit;
 use super::packet::Packet;
 use super::upper::{Selector, Upper};
 use super::work::Work;
@@ -12,7 +13,6 @@ use crate::counters::DropReason;
 use crate::io::{Allocator, PacketBuf};
 use crate::state::Destination;
 use crate::wire::ipv4;
-use crate::wire::outer::OuterHeaders;
 
 /// No packet has more pieces: each but the last takes eight or more of its at most 65,535 bytes.
 pub(super) const MAX_PIECES: usize = 1 << 13;
@@ -57,19 +57,18 @@ impl Sender {
     pub(super) fn cut<B: PacketBuf, A: Allocator<B>>(
         &self,
         work: &mut Work<'_, B, A>,
-        (destination, headers): (Destination, &OuterHeaders),
+        (destination, exit): (Destination, &Exit),
         packet: &Packet,
         mut frame: B,
     ) -> Result<(), DropReason> {
-        let device = self.egress.map_or(0, |(device, _)| usize::from(device.0));
-        let Some(transmit) = work.output.transmit.get_mut(device) else {
+        let Some(transmit) = work.output.queue(exit.device) else {
             work.drop(DropReason::NextHopUnresolved, frame);
             return Err(DropReason::NextHopUnresolved);
         };
         let start = transmit.len();
         let first = self
-            .later_pieces(headers, packet, frame.data(), transmit, work.buffers)
-            .and_then(|first| self.first_piece(headers, packet, first, &mut frame));
+            .later_pieces(exit, packet, frame.data(), transmit, work.buffers)
+            .and_then(|first| self.first_piece(exit, packet, first, &mut frame));
         match first {
             Ok(()) => {
                 work.counters.originated += (transmit.len() - start) as u64;
@@ -89,12 +88,13 @@ impl Sender {
     /// Appends all pieces but the first to `transmit`, ready to leave; the first, which is still to be made.
     fn later_pieces<B: PacketBuf>(
         &self,
-        headers: &OuterHeaders,
+        exit: &Exit,
         packet: &Packet,
         frame: &[u8],
         transmit: &mut Vec<B>,
         buffers: &mut impl Allocator<B>,
     ) -> Result<Piece, DropReason> {
+        let headers = &exit.headers;
         let room = headers.mtu().saturating_sub(headers.len(encap::private(&as_piece(packet, 0, 0), headers)));
         let cuts = packet.bytes(frame).and_then(|bytes| Cuts::plan(bytes, room)).ok_or(DropReason::TooBig)?;
         // The queue is as long as it is, and must not grow here.
@@ -107,7 +107,7 @@ impl Sender {
             let len = piece.header_len + piece.len;
             let mut buffer = buffers.allocate(len).ok_or(DropReason::NoBuffer)?;
             cuts.write(piece, buffer.data_mut()).ok_or(DropReason::NoBuffer)?;
-            self.wrap(headers, &as_piece(packet, 0, len), &mut buffer)?;
+            self.wrap(exit, &as_piece(packet, 0, len), &mut buffer)?;
             transmit.push(buffer);
         }
         Ok(first)
@@ -116,7 +116,7 @@ impl Sender {
     /// Makes `frame`, which holds `packet`, the first piece of it, ready to leave.
     fn first_piece<B: PacketBuf>(
         &self,
-        headers: &OuterHeaders,
+        exit: &Exit,
         packet: &Packet,
         piece: Piece,
         frame: &mut B,
@@ -125,11 +125,11 @@ impl Sender {
         let header = header.and_then(|bytes| bytes.get_mut(..piece.header_len)).ok_or(DropReason::Malformed)?;
         let len = piece.header_len + piece.len;
         ipv4::refit(header, len as u16, piece.fragmentation).ok_or(DropReason::Malformed)?;
-        self.wrap(headers, &as_piece(packet, packet.offset, len), frame)
+        self.wrap(exit, &as_piece(packet, packet.offset, len), frame)
     }
 
-    fn wrap<B: PacketBuf>(&self, headers: &OuterHeaders, piece: &Packet, frame: &mut B) -> Result<(), DropReason> {
-        self.encapsulate(headers, piece, self.flow_hash.of_packet(piece), frame).map(|_| ())
+    fn wrap<B: PacketBuf>(&self, exit: &Exit, piece: &Packet, frame: &mut B) -> Result<(), DropReason> {
+        self.encapsulate(exit, piece, self.flow_hash.of_packet(piece), frame)
     }
 }
 

@@ -15,10 +15,12 @@ pub mod classify;
 mod cut;
 mod encap;
 mod excerpt;
+mod exit;
 mod flow;
 pub mod fragments;
 mod icmp;
 mod lookup;
+pub mod narrow;
 mod options;
 mod originate;
 pub mod packet;
@@ -40,6 +42,7 @@ use crate::state::ForwardingState;
 use classify::Receiver;
 use fragments::{Fragments, Handed, Member};
 use lookup::Lookup;
+use narrow::{Reports, TooNarrow};
 use packet::{NotForwarded, Packet};
 use plain::Plain;
 use sender::Sender;
@@ -133,6 +136,11 @@ impl<B: PacketBuf> Pipeline<B> {
             burst: Burst { plain: Vec::with_capacity(burst), others: Vec::with_capacity(burst) },
             settings,
         }
+    }
+
+    /// Takes reports of the underlay to control by `ring`.
+    pub fn report_by(&mut self, ring: rtrb::Producer<TooNarrow>) {
+        self.sender.reports = Some(Reports::new(ring));
     }
 
     /// Decides every frame of `frames` by `state`, and moves it to `output`, encapsulated where it goes on. Frames that the

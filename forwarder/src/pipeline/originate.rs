@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Messages that the forwarder sends by itself (contract section 8): echo replies, and errors about packets too big. They
-//! leave by the device that the packet came from, in its buffer.
+//! leave in the packet's buffer, by the device that it came from unless a peer passed it on and the kernel has another way.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::icmp;
 use super::packet::{Addresses, Origin, Packet};
 use super::work::Work;
 use crate::counters::DropReason;
-use crate::io::PacketBuf;
-use crate::settings::{Device, Echo, Settings};
+use crate::io::{DeviceIndex, PacketBuf};
+use crate::settings::{Echo, Settings};
 use crate::wire::icmp::{HEADER_LEN, seal, v4, v6};
 use crate::wire::{ethernet, ipv4, ipv6, protocol};
 
@@ -27,6 +27,14 @@ pub(super) struct Originator {
     settings: Arc<Settings>,
     replies: Bucket,
     errors: Bucket,
+}
+
+/// How a message leaves.
+struct WayBack {
+    device: DeviceIndex,
+    link: ethernet::Owned,
+    /// The device's.
+    mtu: usize,
 }
 
 /// What an ICMP message says beside its body.
@@ -52,7 +60,7 @@ impl Originator {
     /// Turns `frame`, which holds the echo request `packet`, into the reply, and sends it.
     pub(super) fn answer<B: PacketBuf, A>(&mut self, work: &mut Work<'_, B, A>, packet: &Packet, mut frame: B) {
         match self.reply(work, packet, &mut frame) {
-            Ok(()) => work.transmit(work.arrival.device, frame),
+            Ok(device) => work.transmit(device, frame),
             Err(reason) => work.drop(reason, frame),
         }
     }
@@ -62,13 +70,12 @@ impl Originator {
         work: &Work<'_, B, A>,
         packet: &Packet,
         frame: &mut B,
-    ) -> Result<(), DropReason> {
-        let device = self.settings.device(work.arrival.device).ok_or(DropReason::NextHopUnresolved)?;
-        let link = link_back(&self.settings, device, packet, frame.data()).ok_or(DropReason::NextHopUnresolved)?;
+    ) -> Result<DeviceIndex, DropReason> {
+        let back = self.way_back(work, packet, frame.data()).ok_or(DropReason::NextHopUnresolved)?;
         let request = packet.bytes(frame.data()).and_then(Excerpt::read).ok_or(DropReason::Malformed)?;
         let len = request.payload.len();
         let (addresses, traffic_class) = (packet.addresses.turned_round(), packet.traffic_class & !ECN);
-        if header_len(addresses) + len > usize::from(device.mtu) {
+        if header_len(addresses) + len > back.mtu {
             return Err(DropReason::TooBig);
         }
         if !self.replies.take(work.arrival.now) {
@@ -81,7 +88,8 @@ impl Originator {
         let end = usize::from(packet.offset) + packet.len;
         frame.truncate(end);
         frame.trim_front(end - len);
-        Envelope { link, addresses, traffic_class, kind, code: 0 }.close(frame).ok_or(DropReason::NoHeadroom)
+        let envelope = Envelope { link: back.link, addresses, traffic_class, kind, code: 0 };
+        envelope.close(frame).ok_or(DropReason::NoHeadroom).map(|()| back.device)
     }
 
     /// Gives up `packet`, for which the way is too narrow, and makes `frame`, which holds it, the error that says so if one
@@ -96,26 +104,26 @@ impl Originator {
         if !packet.bytes(frame.data()).is_some_and(icmp::may_be_told_of) {
             return work.drop(DropReason::TooBig, frame);
         }
-        if self.error(work, packet, mtu, &mut frame).is_none() {
+        let Some(device) = self.error(work, packet, mtu, &mut frame) else {
             work.counters.icmp_errors_suppressed += 1;
             return work.drop(DropReason::TooBig, frame);
-        }
+        };
         // The packet dies; its buffer lives on with what the forwarder adds.
         work.counters.drop(DropReason::TooBig, 1);
         work.counters.originated += 1;
-        work.transmit(work.arrival.device, frame);
+        work.transmit(device, frame);
     }
 
-    /// The error in the packet's place, in front of as much of it as may be quoted; `None` if it can't be sent.
+    /// The error in the packet's place, in front of as much of it as may be quoted, and the device that it leaves by; `None` if it
+    /// can't be sent.
     fn error<B: PacketBuf, A>(
         &mut self,
         work: &Work<'_, B, A>,
         packet: &Packet,
         mtu: usize,
         frame: &mut B,
-    ) -> Option<()> {
-        let device = self.settings.device(work.arrival.device)?;
-        let link = link_back(&self.settings, device, packet, frame.data())?;
+    ) -> Option<DeviceIndex> {
+        let back = self.way_back(work, packet, frame.data())?;
         if !self.errors.take(work.arrival.now) {
             return None;
         }
@@ -130,7 +138,7 @@ impl Originator {
                 (addresses, v6::TOO_BIG, 0, MAX_ERROR_V6)
             }
         };
-        let longest = longest.min(usize::from(device.mtu));
+        let longest = longest.min(back.mtu);
         let quote = packet.len.min(longest.saturating_sub(header_len(addresses) + HEADER_LEN));
         let offset = usize::from(packet.offset);
         frame.truncate(offset + quote);
@@ -138,7 +146,29 @@ impl Originator {
         // Four bytes for the envelope, then of IPv4 two unused bytes and two of the MTU, of IPv6 four of it.
         let mtu = u32::try_from(mtu).ok()?;
         *frame.prepend(HEADER_LEN)?.first_chunk_mut::<HEADER_LEN>()? = u64::from(mtu).to_be_bytes();
-        Envelope { link, addresses, traffic_class: 0, kind, code }.close(frame)
+        Envelope { link: back.link, addresses, traffic_class: 0, kind, code }.close(frame)?;
+        Some(back.device)
+    }
+
+    /// How what goes back to the sender of `packet` leaves, which `frame` brought: to the frame's sender, in the frame's tags. What a
+    /// peer passed on came from elsewhere: the answer goes to the next hop, the device's own or that of the kernel's default route.
+    fn way_back<B, A>(&self, work: &Work<'_, B, A>, packet: &Packet, frame: &[u8]) -> Option<WayBack> {
+        let (index, ethertype) = (work.arrival.device, packet.addresses.ethertype());
+        let device = self.settings.device(index)?;
+        let (index, link) = match (packet.origin, work.state.hops()) {
+            (Origin::Wire, _) => {
+                (index, ethernet::Owned::answer(frame.get(..usize::from(packet.offset))?, device.mac)?)
+            }
+            (Origin::Peer { .. }, None) => {
+                let template = ethernet::Template::new(self.settings.next_hop(device)?, device.mac, device.vlan);
+                (index, ethernet::Owned::new(&template, ethertype)?)
+            }
+            (Origin::Peer { .. }, Some(hops)) => {
+                let link = hops.internet_link(ethertype == ethernet::IPV6)?;
+                (link.device, ethernet::Owned::new(&link.header, ethertype)?)
+            }
+        };
+        Some(WayBack { device: index, link, mtu: self.settings.device(index)?.mtu.into() })
     }
 }
 
@@ -173,17 +203,5 @@ fn header_len(addresses: Addresses) -> usize {
     match addresses {
         Addresses::V4(..) => ipv4::HEADER_LEN,
         Addresses::V6(..) => ipv6::HEADER_LEN,
-    }
-}
-
-/// The link header of what goes back to the sender of `packet`, which `frame` brought to `device`: to the frame's sender, in
-/// the frame's tags. What a peer passed on came from elsewhere: the answer goes to the device's next hop.
-fn link_back(settings: &Settings, device: &Device, packet: &Packet, frame: &[u8]) -> Option<ethernet::Owned> {
-    match packet.origin {
-        Origin::Wire => ethernet::Owned::answer(frame.get(..usize::from(packet.offset))?, device.mac),
-        Origin::Peer { .. } => {
-            let template = ethernet::Template::new(settings.next_hop(device)?, device.mac, device.vlan);
-            ethernet::Owned::new(&template, packet.addresses.ethertype())
-        }
     }
 }

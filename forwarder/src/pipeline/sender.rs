@@ -9,9 +9,11 @@ use tables::table::Address;
 use super::Burst;
 use super::classify;
 use super::encap;
+use super::exit::Exit;
 use super::flow::FlowHash;
 use super::fragments::Fragments;
 use super::lookup::{Answer, Answers};
+use super::narrow::Reports;
 use super::originate::Originator;
 use super::packet::{Addresses, NotForwarded, Packet};
 use super::plain::Plain;
@@ -23,15 +25,17 @@ use crate::io::{Allocator, DeviceIndex, PacketBuf};
 use crate::settings::{Marking, Settings};
 use crate::state::{Destination, ForwardingState};
 use crate::wire::ethernet;
-use crate::wire::outer::OuterHeaders;
 
 /// What turns a packet whose destination is known into a frame that leaves.
 pub(super) struct Sender {
     pub(super) flow_hash: FlowHash,
-    marking: Marking,
-    /// The device that forwarded packets leave by, and its link header; none if no next hop is known.
+    pub(super) marking: Marking,
+    /// The device that forwarded packets leave by, and its link header, unless the kernel's routes say it; none if no next hop is
+    /// configured.
     pub(super) egress: Option<(DeviceIndex, ethernet::Template)>,
     pub(super) originator: Originator,
+    /// Of the underlay, if control wants any.
+    pub(super) reports: Option<Reports>,
 }
 
 impl Sender {
@@ -44,6 +48,7 @@ impl Sender {
             marking: settings.dscp.into(),
             egress,
             originator: Originator::new(settings),
+            reports: None,
         }
     }
 
@@ -95,6 +100,9 @@ impl Sender {
         work: &mut Work<'_, B, A>,
         mut packets: impl Iterator<Item = (B, Plain, &'a Answer)>,
     ) {
+        if let Some(hops) = work.state.hops() {
+            return self.send_all_by_hops(work, hops, packets);
+        }
         while let Some((frame, answer)) = self.send_until_misfit(work, &mut packets) {
             self.send_misfit(work, answer, frame);
         }
@@ -155,7 +163,12 @@ impl Sender {
     ) {
         let packet = match other {
             Some(Ok(packet)) => packet,
-            Some(Err(fate)) => return work.refuse(*fate, frame),
+            Some(Err(fate)) => {
+                if let (NotForwarded::Kernel, Some(reports)) = (fate, &mut self.reports) {
+                    reports.look_at(frame.data(), work.receiver.own, work.arrival.now);
+                }
+                return work.refuse(*fate, frame);
+            }
             None => return work.drop(DropReason::Malformed, frame),
         };
         let answer = match packet.addresses {
@@ -171,7 +184,7 @@ impl Sender {
     /// What becomes of a plain packet that can't go as it is.
     #[cold]
     #[inline(never)]
-    fn send_misfit<B: PacketBuf, A: Allocator<B>>(
+    pub(super) fn send_misfit<B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
         &Answer { flow, route, .. }: &Answer,
@@ -220,17 +233,16 @@ impl Sender {
         flow: u64,
         mut frame: B,
     ) -> Result<(), DropReason> {
-        let state = work.state;
-        let Some(headers) = state.headers(destination, flow) else {
+        let Some(exit) = self.exit(work.state, destination, flow) else {
             work.drop(DropReason::NextHopUnresolved, frame);
             return Err(DropReason::NextHopUnresolved);
         };
-        match self.encapsulate(headers, packet, flow, &mut frame) {
-            Ok(device) => {
-                work.send(destination, device, frame);
+        match self.encapsulate(&exit, packet, flow, &mut frame) {
+            Ok(()) => {
+                work.send(destination, exit.device, frame);
                 Ok(())
             }
-            Err(DropReason::TooBig) => self.too_big(work, (destination, headers), packet, frame),
+            Err(DropReason::TooBig) => self.too_big(work, (destination, &exit), packet, frame),
             Err(reason) => {
                 work.drop(reason, frame);
                 Err(reason)
@@ -238,18 +250,16 @@ impl Sender {
         }
     }
 
-    /// Makes `frame`, which holds `packet`, what leaves by the device returned.
+    /// Makes `frame`, which holds `packet`, what leaves by `exit`.
     pub(super) fn encapsulate<B: PacketBuf>(
         &self,
-        headers: &OuterHeaders,
+        exit: &Exit,
         packet: &Packet,
         flow: u64,
         frame: &mut B,
-    ) -> Result<DeviceIndex, DropReason> {
-        let (device, link) = self.egress.as_ref().ok_or(DropReason::NextHopUnresolved)?;
+    ) -> Result<(), DropReason> {
         let traffic_class = self.marking.outer(packet.traffic_class);
-        encap::encapsulate(frame, packet, link, headers, traffic_class, flow)?;
-        Ok(*device)
+        encap::encapsulate(frame, packet, &exit.link, &exit.headers, traffic_class, flow)
     }
 
     /// What becomes of `packet`, for which the way to its destination is too narrow: pieces, or word to its sender.
@@ -258,11 +268,11 @@ impl Sender {
     fn too_big<B: PacketBuf, A: Allocator<B>>(
         &mut self,
         work: &mut Work<'_, B, A>,
-        to: (Destination, &OuterHeaders),
+        to: (Destination, &Exit),
         packet: &Packet,
         frame: B,
     ) -> Result<(), DropReason> {
-        let (_, headers) = to;
+        let (_, Exit { headers, .. }) = to;
         if packet.dont_fragment {
             let mtu = headers.mtu().saturating_sub(headers.len(encap::private(packet, headers)));
             self.originator.too_big(work, packet, mtu, frame);

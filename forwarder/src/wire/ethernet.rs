@@ -87,7 +87,7 @@ pub const fn customer_tag(vlan: u16) -> [u8; TAG_LEN] {
 }
 
 /// The header of frames that leave a device, all but the type: addresses and the device's own tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Template {
     addresses: [u8; ADDRESSES_LEN],
     tag: Option<[u8; TAG_LEN]>,
@@ -101,6 +101,12 @@ impl Template {
             *to = from;
         }
         Self { addresses, tag: vlan.map(customer_tag) }
+    }
+
+    /// Who the frame is for.
+    pub fn destination(&self) -> MacAddr {
+        let [a, b, c, d, e, f, ..] = self.addresses;
+        MacAddr([a, b, c, d, e, f])
     }
 
     /// Bytes that [`Self::write`] fills.

@@ -132,6 +132,11 @@ impl OuterHeaders {
         usize::from(self.mtu)
     }
 
+    /// The same headers, for a way that takes no more than `mtu`.
+    pub fn narrowed(&self, mtu: u16) -> Self {
+        Self { mtu: self.mtu.min(mtu), ..*self }
+    }
+
     /// Ethertype in front of these headers.
     #[inline(always)]
     pub fn ethertype(&self) -> u16 {

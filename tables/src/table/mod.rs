@@ -125,7 +125,8 @@ pub struct Remote {
 /// Keys that a burst has in flight at once: more than a core can miss on, few enough for the nearest cache.
 const STAGE: usize = 64;
 
-/// The compiled table. Immutable; shared by all workers.
+/// The compiled table. Immutable; shared by all workers. A clone shares everything with it.
+#[derive(Clone)]
 pub struct Table {
     trie: Trie4,
     plans: Plans,
