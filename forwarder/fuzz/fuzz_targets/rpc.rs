@@ -47,5 +47,5 @@ fn idle() -> Forwarder {
     config.workers.cores.clear();
     let (settings, source) = (Arc::new(config.settings(&[])), source());
     let loaded = Loaded::new(source, 42, &config.viewpoint(), &settings).expect("the vectors' table");
-    Forwarder::new(config, settings, loaded, None).0
+    Forwarder::new(config, settings, loaded, None, None).0
 }

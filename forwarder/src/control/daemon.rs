@@ -21,6 +21,7 @@ use super::load::Document;
 use super::log;
 use super::methods;
 use super::metrics::{self, MetricsServer};
+use super::next_hops::{Follower, Following, Underlay};
 use super::notify;
 use super::report::Conservation;
 use super::server::Server;
@@ -31,6 +32,7 @@ use super::workers::{WorkerError, Workers};
 use crate::counters;
 use crate::io::hardware::{Hardware, Probe};
 use crate::io::{DeviceIndex, PacketIo};
+use crate::settings::Settings;
 use crate::wire::MacAddr;
 
 /// Where frames come from and go to: DPDK, or memory in tests. Dropped when all workers have ended.
@@ -127,6 +129,7 @@ pub struct Daemon<B: Backend> {
     server: Server,
     metrics: Option<MetricsServer>,
     watchdog: Watchdog,
+    following: Option<Following>,
     workers: Workers,
     kernel: Option<KernelThread>,
     backend: B,
@@ -200,7 +203,9 @@ impl<B: Backend> Daemon<B> {
         let settings = Arc::new(config.settings(&macs));
         let taps = Taps::open(&config, &settings)?;
         let control_cores = cores.besides(&config.workers.cores);
-        let (forwarder, readers) = Forwarder::new(config.clone(), Arc::clone(&settings), loaded, kept);
+        let (underlay, follower) = open_underlay(&config, &settings)?.unzip();
+        let (forwarder, readers) =
+            Forwarder::new(config.clone(), Arc::clone(&settings), loaded, kept, underlay.clone());
 
         let forwarder = Arc::new(forwarder.started(instead));
         forwarder.metrics().watch(backend.probe());
@@ -217,6 +222,11 @@ impl<B: Backend> Daemon<B> {
         let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
         let watchdog = Watchdog::start(&forwarder, control_cores.clone())
             .map_err(|error| DaemonError::System("start the watchdog", error))?;
+        let following = underlay.zip(follower).map(|(underlay, follower)| {
+            follower.start(underlay, Arc::clone(forwarder.generations()), control_cores.clone())
+        });
+        let following =
+            following.transpose().map_err(|error| DaemonError::System("start the thread of next hops", error))?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
             .map_err(|error| DaemonError::System("start the control thread", error))?;
         let metrics = listener
@@ -233,7 +243,19 @@ impl<B: Backend> Daemon<B> {
             "forwarding"
         );
         notify::ready("forwarding");
-        Ok(Self { forwarder, server, metrics, watchdog, workers, kernel, backend, control_cores, events, stop })
+        Ok(Self {
+            forwarder,
+            server,
+            metrics,
+            watchdog,
+            following,
+            workers,
+            kernel,
+            backend,
+            control_cores,
+            events,
+            stop,
+        })
     }
 
     /// The forwarder, as the socket's methods see it.
@@ -258,6 +280,7 @@ impl<B: Backend> Daemon<B> {
         drop(self.server);
         drop(self.metrics);
         drop(self.watchdog);
+        drop(self.following);
         self.forwarder.stop_workers();
         let ended = self.workers.join();
         drop(self.kernel);
@@ -312,6 +335,14 @@ impl<B: Backend> Daemon<B> {
         spawn("reload", reload)?;
         Ok(sender)
     }
+}
+
+/// What follows the kernel's routes, if next hops are to come from there.
+fn open_underlay(config: &Config, settings: &Settings) -> Result<Option<(Arc<Underlay>, Follower)>, DaemonError> {
+    let open = || Underlay::open(config, settings, config.workers.cores.len());
+    let opened = config.follows_kernel().then(open).transpose();
+    let opened = opened.map_err(|error| DaemonError::System("read the kernel's routes", error))?;
+    Ok(opened.map(|(underlay, follower)| (Arc::new(underlay), follower)))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {

@@ -15,6 +15,8 @@ use super::history::History;
 use super::kept::Kept;
 use super::load::{Document, PatchDocument};
 use super::metrics::{Metrics, Snapshot, Times};
+use super::next_hops::Underlay;
+use super::next_hops::status::NextHopsStatus;
 use super::peer::Peer;
 use super::report::{
     self, DeviceStatus, KeptGenerations, KernelReport, LoadingStatus, ReloadStatus, ShadowReport, Stats, Status,
@@ -49,18 +51,22 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// A forwarder whose workers will forward by what was `loaded`; a reader for each of them comes with it.
+    /// A forwarder whose workers will forward by what was `loaded`, and by the next hops of `underlay` unless the configuration has
+    /// them; a reader for each of them comes with it.
     pub fn new(
         config: Config,
         settings: Arc<Settings>,
-        loaded: Loaded,
+        mut loaded: Loaded,
         kept: Option<Arc<Kept>>,
+        underlay: Option<Arc<Underlay>>,
     ) -> (Self, Vec<Reader<ForwardingState>>) {
         let workers = config.workers.cores.len();
         let viewpoint = config.viewpoint();
+        let hops = underlay.as_ref().map(|underlay| Arc::new(underlay.next_hops(&loaded.state)));
+        loaded.state = loaded.state.with_hops(hops);
         let (generations, readers) =
             Generations::new(loaded, viewpoint, Arc::clone(&settings), workers, config.metrics.targets);
-        let generations = generations.with(config.guards.clone(), kept);
+        let generations = generations.with(config.guards.clone(), kept).following(underlay);
         let forwarder = Self {
             settings,
             generations: Arc::new(generations),
@@ -122,6 +128,12 @@ impl Forwarder {
     pub(super) fn changes(&self) -> (Times, Vec<ReloadStatus>) {
         let history = lock(&self.history);
         (history.times().clone(), history.reloads())
+    }
+
+    /// What the kernel's next hops lack; none if the configuration has them.
+    pub(super) fn next_hops(&self) -> Option<NextHopsStatus> {
+        let underlay = self.generations.underlay()?;
+        self.generations.look_with_source(|state, source| NextHopsStatus::of(state, source, underlay))
     }
 
     /// Why something could not be kept at last, and why what ran before goes on and not the configured table.
@@ -192,15 +204,23 @@ impl Forwarder {
         let settings = &self.settings;
         let running = self.generations.running().generation;
         if let Some(generation) = at.filter(|&generation| generation != running) {
-            let ask = |state: &_, source: &_| question.ask(Subject { state, settings, source });
+            let ask = |state: &_, source: &_| self.ask_beside(question, Subject { state, settings, source });
             return self.generations.look_back(generation, ask).map_err(QueryError::Generation)?;
         }
         let ask = |state: &_, source: &_| question.ask(Subject { state, settings, source });
         let mut explanation = self.generations.look_with_source(ask)?;
         // What can't be asked of the shadow may well be of what runs: its owner may not go by port.
-        let shadow = self.shadows.look(settings, |subject| question.ask(subject));
+        let shadow = self.shadows.look(settings, |subject| self.ask_beside(question, subject));
         explanation.shadow = shadow.and_then(Result::ok).map(ShadowAnswer::from);
         Ok(explanation)
+    }
+
+    /// Asks a state that does not run, as if it ran: by the next hops that it would have.
+    fn ask_beside(&self, question: Question<'_>, subject: Subject<'_>) -> Result<Explanation, QueryError> {
+        let Some(underlay) = self.generations.underlay() else { return question.ask(subject) };
+        let hops = Some(Arc::new(underlay.would_be(subject.state)));
+        let state = subject.state.clone().with_hops(hops);
+        question.ask(Subject { state: &state, ..subject })
     }
 
     /// The shadow, if there is one.
@@ -237,7 +257,7 @@ impl Forwarder {
 
     /// What runs.
     pub fn status(&self) -> Status {
-        let health = Snapshot::take(self).health;
+        let Snapshot { health, next_hops, .. } = Snapshot::take(self);
         let running = self.generations.running();
         let stopping = self.stopping.load(Ordering::Relaxed);
         let cores = self.config.workers.cores.iter().enumerate();
@@ -273,6 +293,7 @@ impl Forwarder {
             kept: self.generations.kept().map(Kept::status),
             shadow,
             instead: lock(&self.instead).clone(),
+            next_hops,
         }
     }
 

@@ -28,6 +28,7 @@ pub mod machine;
 pub mod methods;
 pub mod metrics;
 mod names;
+pub mod next_hops;
 mod notify;
 pub mod params;
 pub mod peer;

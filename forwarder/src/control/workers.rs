@@ -128,10 +128,13 @@ fn work<Io: PacketIo>((index, io, reader, handoff, kernel): Own<Io>, forwarder: 
     if let Some(end) = kernel {
         worker = worker.beside_kernel(end);
     }
-    match forwarder.metrics().meter(index) {
-        Some(meter) => worker.measured(meter).run(),
-        None => worker.run(),
+    if let Some(meter) = forwarder.metrics().meter(index) {
+        worker = worker.measured(meter);
     }
+    if let Some(ring) = forwarder.generations().underlay().and_then(|underlay| underlay.reports(index)) {
+        worker = worker.reporting(ring);
+    }
+    worker.run();
 }
 
 /// Reports the end of a worker, however it comes.

@@ -37,7 +37,13 @@ pub fn explain(subject: Subject<'_>, query: Query) -> Result<Explanation, QueryE
             let upper = Upper { protocol: number, ports: None, selector };
             explanation.tell_way(state, settings, destination, &upper, 0);
             explanation.tell_previous_hop(state, destination);
-            let why = explanation.owned(entry, selector, destination) + &explanation.draining();
+            let owned = explanation.owned(entry, selector, destination);
+            if state.hops().is_some() && explanation.outer.is_none() {
+                explanation.dropped(DropReason::NextHopUnresolved);
+                explanation.conclude(format!("{owned}; dropped, since no next hop is known"));
+                return Ok(explanation);
+            }
+            let why = owned + &explanation.draining();
             explanation.tell_outer();
             explanation.conclude(why);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tables::table::Address;
 
-use super::{Explanation, Outer, Sent, Subject, Verdict};
+use super::{Explanation, NextHop, Outer, Sent, Subject, Verdict};
 use crate::counters::{Counters, DropReason};
 use crate::io::memory::{MemoryIo, VecBuf};
 use crate::io::{DeviceIndex, Nanos, PacketBuf};
@@ -19,6 +19,7 @@ use crate::pipeline::{Arrival, Output, Pipeline, trace};
 use crate::settings::{FragmentLimits, Settings};
 use crate::state::ForwardingState;
 use crate::wire::outer::Private;
+use crate::wire::{MacAddr, ethernet};
 
 /// Bytes of the longest frame that can be asked about: more than any device takes.
 pub const FRAME_MAX: usize = 16_384;
@@ -109,7 +110,10 @@ impl Explanation {
         let gue_port = settings.underlay.gue_port;
         let leaving = outcome.sent.first().and_then(|(_, frame)| Leaving::read(frame, gue_port));
         match (&outcome, leaving) {
-            (_, Some(Leaving::Gue(tunnel))) => self.tell_tunnel(gue_port, tunnel, dont_fragment),
+            (_, Some(Leaving::Gue(tunnel))) => {
+                let next_hop = outcome.sent.first().and_then(|(device, frame)| left_by(settings, *device, frame));
+                self.tell_tunnel(gue_port, tunnel, next_hop, dont_fragment);
+            }
             (_, Some(Leaving::EchoReply)) => self.verdict = Verdict::Answer,
             (Outcome { kernel: true, .. }, _) => self.verdict = Verdict::Kernel,
             (Outcome { held: true, .. }, _) => self.verdict = Verdict::Hold,
@@ -138,7 +142,7 @@ impl Explanation {
     }
 
     /// Tells of the headers that the packet really left with.
-    fn tell_tunnel(&mut self, gue_port: u16, tunnel: Tunnel<'_>, dont_fragment: bool) {
+    fn tell_tunnel(&mut self, gue_port: u16, tunnel: Tunnel<'_>, next_hop: Option<NextHop>, dont_fragment: bool) {
         if let Some(mtu) = &mut self.mtu {
             mtu.refit(tunnel.overhead, dont_fragment);
         }
@@ -153,8 +157,16 @@ impl Explanation {
             gue_port,
             overhead: tunnel.overhead,
             private: tunnel.private.into(),
+            next_hop,
         });
     }
+}
+
+/// Where a frame went that left; nowhere in particular if the MAC address of the next hop is not known.
+fn left_by(settings: &Settings, device: DeviceIndex, frame: &[u8]) -> Option<NextHop> {
+    let (header, _) = ethernet::Header::split(frame)?;
+    let mac = header.destination();
+    (mac != MacAddr::default()).then(|| NextHop::of(settings, device, mac))
 }
 
 /// Whether echo requests are answered at an address that `entry` says is shared.

@@ -227,6 +227,17 @@ pub struct Outer {
     pub overhead: usize,
     /// What is between the GUE base header and the packet.
     pub private: PrivateKind,
+    /// Where the frame goes next, if that is known.
+    pub next_hop: Option<NextHop>,
+}
+
+/// Where a frame goes next; of several neighbours that share, the first, or that which a frame's flow chooses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextHop {
+    /// By which device.
+    pub device: String,
+    /// To which MAC address.
+    pub mac: String,
 }
 
 /// What is between the GUE base header and the packet.

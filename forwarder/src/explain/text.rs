@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Explanation, Mtu, MtuVerdict, Outer, PrivateKind, ShadowAnswer, Verdict};
+use super::{Explanation, Mtu, MtuVerdict, NextHop, Outer, PrivateKind, ShadowAnswer, Verdict};
 
 impl Explanation {
     /// Tells of outer headers and MTU, if the packet has a way.
@@ -20,7 +20,7 @@ impl Explanation {
 
 impl fmt::Display for Outer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, destination, source_port, gue_port, overhead, private } = self;
+        let Self { source, destination, source_port, gue_port, overhead, private, next_hop } = self;
         match (source, source_port) {
             (Some(source), Some(port)) => write!(f, "from {source} port {port}")?,
             (Some(source), None) => write!(f, "from {source}, a port by flow,")?,
@@ -31,7 +31,8 @@ impl fmt::Display for Outer {
             PrivateKind::None => "",
             PrivateKind::PreviousOwner => ", with the previous owner's hop",
             PrivateKind::Datacenter => ", with the word between data centres",
-        })
+        })?;
+        next_hop.as_ref().map_or(Ok(()), |NextHop { device, mac }| write!(f, ", by {device} to {mac}"))
     }
 }
 

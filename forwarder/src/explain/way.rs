@@ -3,10 +3,13 @@
 
 use std::net::IpAddr;
 
-use super::{Explanation, Mtu, MtuVerdict, Outer, PrivateKind, Verdict};
+use super::{Explanation, Mtu, MtuVerdict, NextHop, Outer, PrivateKind, Verdict};
+use crate::hops::{NextHops, Unresolved};
+use crate::io::DeviceIndex;
 use crate::pipeline::upper::Upper;
 use crate::settings::Settings;
-use crate::state::{Destination, ForwardingState};
+use crate::state::{Destination, ForwardingState, choose};
+use crate::wire::MacAddr;
 use crate::wire::outer::{OuterHeaders, Private};
 
 /// A device's MTU that says it is not known: a table alone has no devices.
@@ -39,7 +42,21 @@ impl Explanation {
                 self.forwarders.clone_from(&remote.forwarders);
             }
         }
-        let (Some(headers), Some(to)) = (state.headers(destination, flow), self.outer_destination) else { return };
+        let (headers, next_hop) = match state.hops() {
+            None => match state.headers(destination, flow) {
+                Some(headers) => (*headers, configured(settings)),
+                None => return,
+            },
+            Some(hops) => {
+                self.tell_usable(hops, destination, flow);
+                let Some(hop) = state.hop(hops, destination, flow) else { return self.tell_unresolved(hops) };
+                (
+                    hop.headers.narrowed(hop.mtu),
+                    Some(NextHop::of(settings, hop.link.device, hop.link.header.destination())),
+                )
+            }
+        };
+        let Some(to) = self.outer_destination else { return };
         let private = match headers.private() {
             Private::PreviousOwner if !upper.can_be_redirected() => Private::None,
             private => private,
@@ -51,8 +68,29 @@ impl Explanation {
             source_port: None,
             overhead: headers.len(private),
             private: private.into(),
+            next_hop,
         });
-        self.mtu = Some(Mtu::of(headers, private));
+        self.mtu = Some(Mtu::of(&headers, private));
+    }
+
+    /// Of a data centre's forwarders only those count that can be reached.
+    fn tell_usable(&mut self, hops: &NextHops, destination: Destination, flow: u64) {
+        let Destination::Datacenter(id) = destination else { return };
+        let usable = hops.datacenters.get(usize::from(id.0)).map(|usable| &**usable).unwrap_or_default();
+        if usable.is_empty() {
+            return;
+        }
+        let address = |forwarder: u16| self.forwarders.get(usize::from(forwarder)).copied();
+        let forwarders: Vec<_> = usable.iter().filter_map(|usable| address(usable.forwarder)).collect();
+        self.outer_destination = choose(&forwarders, flow).copied();
+        self.forwarders = forwarders;
+    }
+
+    /// Says why the packet has no way.
+    fn tell_unresolved(&mut self, hops: &NextHops) {
+        let Some(to) = self.outer_destination else { return };
+        let why = hops.unresolved.get(&to).map_or_else(|| "not resolved".to_owned(), Unresolved::to_string);
+        self.step("outer", format!("no next hop to {to}: {why}"));
     }
 
     /// The address of the previous owner that the headers name, if they do.
@@ -116,6 +154,19 @@ impl From<Private> for PrivateKind {
             Private::Datacenter => Self::Datacenter,
         }
     }
+}
+
+impl NextHop {
+    pub(super) fn of(settings: &Settings, device: DeviceIndex, mac: MacAddr) -> Self {
+        let device = settings.device(device).map_or_else(String::new, |device| device.name.clone());
+        Self { device, mac: mac.to_string() }
+    }
+}
+
+/// The next hop of the configuration.
+fn configured(settings: &Settings) -> Option<NextHop> {
+    let (index, device, _) = settings.egress()?;
+    Some(NextHop::of(settings, index, device.next_hop?))
 }
 
 /// The own address that packets to `to` come from.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use forwarder::control::kept::KeptStatus;
+use forwarder::control::next_hops::status::{NextHopsStatus, UnresolvedStatus};
 use forwarder::control::report::{
     self, DeviceStatus, Health, LoadingStatus, PatchesStatus, ReloadReport, ReloadStatus, Stats, Status, SwapTimes,
 };
@@ -158,7 +159,10 @@ fn describe_status(status: &Status, output: &Output) -> String {
         ["workers".to_owned(), format!("{}, on core {}", status.workers.len(), cores.join(", "))],
     ];
     rows.splice(2..2, status.health.reasons.iter().map(|reason| ["because".to_owned(), reason.message.clone()]));
-    rows.extend(status.devices.iter().map(|device| [format!("device {}", device.name), describe_device(device)]));
+    let otherwise = if status.next_hops.is_some() { "by the kernel's routes" } else { "none" };
+    let device = |device: &DeviceStatus| [format!("device {}", device.name), describe_device(device, otherwise)];
+    rows.extend(status.devices.iter().map(device));
+    rows.extend(status.next_hops.iter().map(|hops| ["next hops".to_owned(), describe_next_hops(hops)]));
     rows.extend(status.last_reload.iter().map(|last| ["last reload".to_owned(), describe_reload(last, now, output)]));
     rows.extend(describe_patches(&status.patches, now, output).map(|patches| ["patches".to_owned(), patches]));
     if status.swap_us.count > 0 {
@@ -198,9 +202,26 @@ fn describe_kept(kept: &KeptStatus, output: &Output) -> String {
     }
 }
 
-fn describe_device(device: &DeviceStatus) -> String {
+fn describe_next_hops(hops: &NextHopsStatus) -> String {
+    let least = hops.least_mtu.map_or_else(|| "none".to_owned(), |mtu| format!("MTU {mtu} or more"));
+    let lowered = match hops.lowered.as_slice() {
+        [] => String::new(),
+        lowered => format!(", {} narrowed by routers", count(lowered.len(), "path")),
+    };
+    let unresolved = match hops.unresolved.first() {
+        None => String::new(),
+        Some(first) => {
+            let number = hops.servers_unresolved + hops.forwarders_unresolved;
+            let UnresolvedStatus { kind, name, address, why } = first;
+            format!("; without: {number}, first {kind} {name} at {address}: {why}")
+        }
+    };
+    format!("from the kernel, {least}{lowered}{unresolved}")
+}
+
+fn describe_device(device: &DeviceStatus, otherwise: &str) -> String {
     let DeviceStatus { mac, mtu, next_hop_mac, .. } = device;
-    let next_hop = next_hop_mac.as_deref().unwrap_or("none");
+    let next_hop = next_hop_mac.as_deref().unwrap_or(otherwise);
     let gue = if device.gue { "" } else { ", no GUE accepted" };
     format!("{mac}, MTU {mtu}, next hop {next_hop}{gue}")
 }

@@ -177,6 +177,12 @@ impl Config {
             .map_err(|problems| ConfigError::Content { file: file.to_owned(), problems })
     }
 
+    /// Whether next hops are the kernel's to find: no device has one configured, and some device has an interface there.
+    pub fn follows_kernel(&self) -> bool {
+        let mut devices = self.devices.iter();
+        devices.clone().all(|device| device.next_hop.is_none()) && devices.any(|device| device.kernel.is_some())
+    }
+
     /// From where this forwarder looks at the table.
     pub fn viewpoint(&self) -> Viewpoint {
         Viewpoint { datacenter: self.datacenter.clone(), ipv4: self.underlay.ipv4, ipv6: self.underlay.ipv6 }
@@ -214,8 +220,8 @@ impl Config {
                         set the same secret key of 32 hex digits on all forwarders";
             warnings.push(text.to_owned());
         }
-        if self.devices.iter().all(|device| device.next_hop.is_none()) {
-            let text = "no device has a next_hop_mac, and this version resolves none: \
+        if self.devices.iter().all(|device| device.next_hop.is_none() && device.kernel.is_none()) {
+            let text = "no device has a next_hop_mac, nor an interface (kernel) for the kernel to find next hops by: \
                         every forwarded packet is dropped as next_hop_unresolved";
             warnings.push(text.to_owned());
         }

@@ -321,6 +321,21 @@ fn warnings_name_what_will_surprise() {
     assert_eq!(parse(FULL, Purpose::Daemon).unwrap().warnings(), Vec::<String>::new());
 }
 
+#[test]
+fn the_kernel_is_followed_where_no_device_has_a_next_hop_and_some_has_an_interface() {
+    let follows = |first: &str, second: &str| {
+        let other =
+            format!("vdev = \"net_null0\"\n{first}\n[[device]]\nname = \"wan1\"\nvdev = \"net_null1\"\n{second}");
+        let config = parse(&SMALL.replace("vdev = \"net_null0\"", &other), Purpose::Daemon).unwrap();
+        (config.follows_kernel(), config.warnings().iter().any(|warning| warning.contains("next_hop_unresolved")))
+    };
+    let (hop, kernel) = ("next_hop_mac = \"02:00:00:00:00:02\"", "kernel = \"wan1-k\"");
+    assert_eq!(follows("", kernel), (true, false));
+    assert_eq!(follows(hop, kernel), (false, false), "what is configured counts");
+    assert_eq!(follows(hop, ""), (false, false));
+    assert_eq!(follows("", ""), (false, true), "nothing says where to go");
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(bytes: Vec<u8>, cut in 0..FULL.len(), line in "[\\[\\]a-z_\"= 0-9,.{}]{0,40}") {

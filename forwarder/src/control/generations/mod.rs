@@ -6,6 +6,7 @@
 //! at once so that it never holds a table back. A look that wants the document waits for a patch that is being made.
 
 mod keep;
+mod next_hops;
 mod number;
 mod patch;
 mod reload;
@@ -20,6 +21,7 @@ use tables::impact::Census;
 use tables::table::{Compiler, Reclaim, Viewpoint};
 use tables::{Fault, Faults, Publisher, Reader, Source};
 
+pub(super) use self::next_hops::Published;
 pub use self::patch::{PatchError, Patched};
 pub use self::reload::{Options, ReloadError, Reloaded};
 pub use self::shadow::Beside;
@@ -27,6 +29,7 @@ use super::guards::Guards;
 use super::kept::Kept;
 use super::load::Loading;
 use super::metrics::destinations::{DestinationTraffic, Destinations};
+use super::next_hops::Underlay;
 use crate::counters::Traffic;
 use crate::settings::Settings;
 use crate::state::ForwardingState;
@@ -95,10 +98,14 @@ pub struct Generations {
     kept: Option<Arc<Kept>>,
     /// Held while a kept table is compiled to be looked at.
     looking_back: Mutex<()>,
+    /// Where next hops come from, unless the configuration has them.
+    underlay: Option<Arc<Underlay>>,
     line: Mutex<Line>,
     // Taken in this order, and after the line.
     /// What the running table was made of. Changed by the holder of the line alone.
     source: RwLock<Source>,
+    /// Apart from the line, which is held while a table is read: next hops don't wait for that.
+    publisher: Mutex<Publisher<ForwardingState>>,
     running: Mutex<Running>,
     loading: Loading,
     view: Mutex<Reader<ForwardingState>>,
@@ -107,7 +114,6 @@ pub struct Generations {
 
 /// What makes one table after the other: whoever changes what runs holds it.
 struct Line {
-    publisher: Publisher<ForwardingState>,
     compiler: Compiler,
     /// What patches have left behind that some worker may still read.
     left_behind: Vec<Reclaim>,
@@ -143,8 +149,8 @@ impl Generations {
             guards: Guards::default(),
             kept: None,
             looking_back: Mutex::default(),
+            underlay: None,
             line: Mutex::new(Line {
-                publisher,
                 compiler,
                 left_behind: Vec::new(),
                 census,
@@ -153,6 +159,7 @@ impl Generations {
                 published: Instant::now(),
             }),
             source: RwLock::new(source),
+            publisher: Mutex::new(publisher),
             running: Mutex::new(running),
             loading: Loading::default(),
             view: Mutex::new(view),
@@ -204,15 +211,18 @@ impl Generations {
 
     /// Publishes a state that was made of `source`, which the caller keeps others from reading meanwhile.
     fn show(&self, line: &mut Line, source: &Source, state: ForwardingState) -> Epoch {
+        let mut publisher = lock(&self.publisher);
+        let hops = self.next_hops(&state, publisher.current());
+        let state = state.with_hops(hops);
         let mut running = lock(&self.running);
         // A patch makes no new generation.
         let since = if state.revision == 0 { SystemTime::now() } else { running.since };
         let description = describe(source, &state, since);
         lock(&self.destinations).add(&state);
         line.published = Instant::now();
-        let epoch = line.publisher.publish(Box::new(state));
+        let epoch = publisher.publish(Box::new(state));
         *running = description;
-        drop(running);
+        drop((running, publisher));
         self.look(|_| ());
         epoch
     }
@@ -220,7 +230,7 @@ impl Generations {
     /// Waits until every worker forwards by what was published; then what patches left behind is free again. How long that
     /// took from the publication on, and which workers are late, if any are.
     fn wait(&self, line: &mut Line, epoch: Epoch) -> (Duration, Result<(), Vec<usize>>) {
-        let waited = line.publisher.wait(epoch, PATIENCE);
+        let waited = lock(&self.publisher).wait(epoch, PATIENCE);
         let swap = line.published.elapsed();
         let late = |late: Late| late.0.into_iter().filter(|reader| *reader < self.workers).collect();
         (swap, waited.map_err(late).map(|()| self.tidy(line)))

@@ -283,9 +283,9 @@ impl Attempt<'_> {
 
     /// The state after the patch. On an error the source has to be put back.
     fn compile(&mut self, source: &Source, changes: &Changes) -> Result<ForwardingState, Faults> {
-        let Line { compiler, publisher, left_behind, digest, .. } = &mut *self.line;
+        let Line { compiler, left_behind, digest, .. } = &mut *self.line;
         let (table, left) = compiler.patch(source, changes)?;
-        let state = publisher.current().after(table, &self.generations.settings);
+        let state = lock(&self.generations.publisher).current().after(table, &self.generations.settings);
         let state = state.inspect_err(|_| compiler.distrust())?;
         left_behind.push(left);
         *digest = None;

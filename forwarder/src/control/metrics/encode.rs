@@ -51,6 +51,7 @@ impl Collector for Snapshot {
         page.destinations(self)?;
         page.workers(&self.workers)?;
         page.table(self)?;
+        page.next_hops(self)?;
         page.health(&self.health)
     }
 }
@@ -258,6 +259,39 @@ impl Page<'_> {
         self.gauge("last_reload_ok", "0 if the newest reload failed, else 1", f64::from(u8::from(times.last_ok)))?;
         let success = times.last_success.map_or(0, timestamp);
         self.gauge("last_reload_success_timestamp_seconds", "When a reload last ended well", success as f64)
+    }
+
+    /// All 0 where the configuration has the next hop.
+    fn next_hops(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let (hops, events) = (snapshot.next_hops.clone().unwrap_or_default(), snapshot.next_hop_events);
+        let help = "Servers, data centres and forwarders of data centres without a next hop";
+        let mut family = self.0.encode_descriptor("next_hops_unresolved", help, None, MetricType::Gauge)?;
+        for (kind, number) in [
+            ("server", hops.servers_unresolved),
+            ("datacenter", hops.datacenters_unresolved),
+            ("forwarder", hops.forwarders_unresolved),
+        ] {
+            family.encode_family(&[("kind", kind)])?.encode_gauge(&(number as f64))?;
+        }
+        for (name, help, number) in [
+            ("next_hop_changes", "Next hops published apart from a table", events.published),
+            ("next_hop_requests", "Neighbours that the kernel was asked to look for", events.requests),
+            ("next_hop_notifications_lost", "Times that everything was read anew", events.lost),
+        ] {
+            count(self.0.encode_descriptor(name, help, None, MetricType::Counter)?, number)?;
+        }
+        self.gauge(
+            "underlay_mtu_bytes",
+            "Least that a way takes, 0 if there is none",
+            f64::from(hops.least_mtu.unwrap_or_default()),
+        )?;
+        self.gauge("underlay_mtu_lowered", "Paths narrower than their devices", hops.paths_lowered as f64)?;
+        let help = "Reports of routers that a path takes less";
+        let mut family = self.0.encode_descriptor("underlay_mtu_reports", help, None, MetricType::Counter)?;
+        for (result, number) in [("lowered", events.lowered), ("ignored", events.ignored)] {
+            count(family.encode_family(&[("result", result)])?, number)?;
+        }
+        Ok(())
     }
 
     fn health(&mut self, health: &Health) -> fmt::Result {

@@ -19,6 +19,8 @@ pub(super) struct Changes<'a> {
     pub(super) not_kept: Option<&'a str>,
     /// Why what ran before goes on since the start, and not the configured table.
     pub(super) instead: Option<&'a str>,
+    /// Which servers and data centres the kernel has no next hops for.
+    pub(super) unresolved: Option<&'a str>,
 }
 
 /// Judges.
@@ -29,9 +31,12 @@ pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hard
         let core = worker.core;
         reason("worker_stalled", format!("worker {number} does not poll; check what else runs on core {core}"));
     }
-    if config.devices.iter().all(|device| device.next_hop.is_none()) {
-        let text = "no device has a next hop, so nothing is forwarded; set next_hop_mac";
+    if config.devices.iter().all(|device| device.next_hop.is_none() && device.kernel.is_none()) {
+        let text = "no device has a next hop, so nothing is forwarded; set next_hop_mac, or kernel";
         reason("no_next_hop", text.to_owned());
+    }
+    if let Some(unresolved) = changes.unresolved {
+        reason("next_hops_unresolved", unresolved.to_owned());
     }
     for (device, _) in config.devices.iter().zip(&hardware.devices).filter(|(_, health)| !health.link_up) {
         reason("link_down", format!("device {} has no link; check its cable and its peer", device.name));
@@ -57,9 +62,10 @@ pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hard
 }
 
 /// Every code of a reason, so that a metric exists before it is needed.
-pub(super) const CODES: [&str; 8] = [
+pub(super) const CODES: [&str; 9] = [
     "worker_stalled",
     "no_next_hop",
+    "next_hops_unresolved",
     "link_down",
     "buffers_short",
     "reload_failed",
@@ -122,8 +128,12 @@ mod tests {
             ok: false,
             error: Some("it was refused".to_owned()),
         };
-        let changes =
-            Changes { last_reload: Some(&failed), not_kept: Some("the disk is full"), instead: Some("it is older") };
+        let changes = Changes {
+            last_reload: Some(&failed),
+            not_kept: Some("the disk is full"),
+            instead: Some("it is older"),
+            unresolved: Some("nobody answers"),
+        };
         let health = judge(&config(""), &[worker(true, 6)], &hardware(false, 1501), changes);
         assert_eq!((health.state.as_str(), codes(&health)), (Health::DEGRADED, CODES.to_vec()));
         let text: String = health.reasons.iter().map(|reason| format!("{}\n", reason.message)).collect();
@@ -135,6 +145,7 @@ mod tests {
             "it was refused",
             "disk is full",
             "it is older",
+            "nobody answers",
             "1 packets",
         ] {
             assert!(text.contains(word), "{word}: {text}");

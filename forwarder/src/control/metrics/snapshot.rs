@@ -10,6 +10,8 @@ use super::{Measured, health};
 use crate::control::config::Config;
 use crate::control::forwarder::Forwarder;
 use crate::control::generations::Running;
+use crate::control::next_hops::Events;
+use crate::control::next_hops::status::NextHopsStatus;
 use crate::control::report::{Health, KernelReport, ReloadStatus};
 use crate::counters::{self, Counters, Traffic};
 use crate::io::hardware::Hardware;
@@ -22,6 +24,10 @@ use crate::worker::Shared;
 pub struct Snapshot {
     /// How well it goes.
     pub health: Health,
+    /// What the kernel's next hops lack; none if the configuration has them.
+    pub next_hops: Option<NextHopsStatus>,
+    /// What has happened to next hops.
+    pub next_hop_events: Events,
     /// What runs.
     pub running: Running,
     /// Since the daemon started.
@@ -102,13 +108,18 @@ impl Snapshot {
         let (times, reloads) = forwarder.changes();
         let hardware = forwarder.metrics().hardware();
         let (not_kept, instead) = forwarder.unlike_configured();
+        let next_hops = forwarder.next_hops();
+        let unresolved = next_hops.as_ref().and_then(NextHopsStatus::problem);
         let changes = health::Changes {
             last_reload: reloads.first(),
             not_kept: not_kept.as_deref(),
             instead: instead.as_deref(),
+            unresolved: unresolved.as_deref(),
         };
         Self {
             health: health::judge(config, &workers, &hardware, changes),
+            next_hops,
+            next_hop_events: forwarder.generations().underlay().map(|underlay| underlay.events()).unwrap_or_default(),
             running: forwarder.generations().running(),
             uptime: forwarder.uptime(),
             table_size: forwarder.generations().look(|state| state.table.size()),

@@ -20,6 +20,7 @@ pub use self::shadow::{
 };
 pub use self::top::{DeviceTop, QueueTop, TargetTop, Top, WorkerTop};
 use crate::control::kept::{KeptGeneration, KeptStatus};
+use crate::control::next_hops::status::NextHopsStatus;
 use crate::counters::{Counters, CountersReport};
 
 /// What runs: `status`.
@@ -66,6 +67,9 @@ pub struct Status {
     /// Why what ran before goes on since the start, and not the configured table; none once it was reloaded.
     #[serde(default)]
     pub instead: Option<String>,
+    /// What the kernel's next hops lack; none if the configuration has them.
+    #[serde(default)]
+    pub next_hops: Option<NextHopsStatus>,
 }
 
 /// What can be rolled back to: `generations`.
