@@ -5,6 +5,7 @@
 //! source is compiled from one data centre's point of view into an immutable [`Table`], and a
 //! [`Publisher`] hands tables to readers that never wait. Nothing here knows packets or DPDK.
 
+pub mod announce;
 pub mod diff;
 pub mod fault;
 mod flatten;
