@@ -66,7 +66,10 @@ mod tests {
                        {"prefix": "192.0.2.128/25", "unassigned": true},
                        {"prefix": "2001:db8:e::/64", "datacenter": "LHR", "server": "a"}]}"#;
         let source = Source::from_slice(document).unwrap();
-        assert_eq!(announce(&source).iter().map(Prefix::to_string).collect::<Vec<_>>(), ["192.0.2.0/24", "2001:db8:e::/64"]);
+        assert_eq!(
+            announce(&source).iter().map(Prefix::to_string).collect::<Vec<_>>(),
+            ["192.0.2.0/24", "2001:db8:e::/64"]
+        );
     }
 
     /// Addresses below a prefix that leaves `bits` to choose, and how they are written in each family.

@@ -23,6 +23,8 @@ use super::methods;
 use super::metrics::{self, MetricsServer};
 use super::next_hops::{Follower, Following, Underlay};
 use super::notify;
+use super::privileges::{PrivilegeError, Privileges};
+use super::readiness::{Announcer, Readiness, ReadinessError};
 use super::report::Conservation;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};
@@ -84,6 +86,12 @@ pub enum DaemonError {
         "cannot listen on {0} for metrics: {1}; set metrics.listen to a free address of this machine, or leave it out"
     )]
     Listen(SocketAddr, io::Error),
+    /// It can't be the user that it should be.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// Routing daemons can't be told that it is in service.
+    #[error(transparent)]
+    Readiness(#[from] ReadinessError),
     /// The devices could not be started.
     #[error("{0}")]
     Backend(String),
@@ -125,7 +133,8 @@ pub(super) enum Event {
 /// A daemon that forwards.
 pub struct Daemon<B: Backend> {
     forwarder: Arc<Forwarder>,
-    // Dropped in this order: nobody asks for what has ended.
+    // Dropped in this order: nobody sends traffic, or asks, for what has ended.
+    announcer: Announcer,
     server: Server,
     metrics: Option<MetricsServer>,
     watchdog: Watchdog,
@@ -188,6 +197,8 @@ impl<B: Backend> Daemon<B> {
         config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         let cores = Cores::enumerate();
         cores.check(&config.workers.cores)?;
+        let privileges = Privileges::lower(&config)?;
+        let readiness = Readiness::new(&config.readiness, privileges.uid())?;
         tracing::info!(table = %config.table.display(), "loading");
         let kept = start::folder(&config);
         let Start { loaded, instead } = start::load(&config, kept.as_deref())
@@ -195,6 +206,7 @@ impl<B: Backend> Daemon<B> {
         let socket = ControlSocket::bind(&config.control.socket)?;
         let listener = config.metrics.listen.map(listen).transpose()?;
 
+        privileges.raise()?;
         let backend = start(&config).map_err(|error| DaemonError::Backend(error.to_string()));
         cores.restore();
         let mut backend = backend?;
@@ -207,7 +219,7 @@ impl<B: Backend> Daemon<B> {
         let (forwarder, readers) =
             Forwarder::new(config.clone(), Arc::clone(&settings), loaded, kept, underlay.clone());
 
-        let forwarder = Arc::new(forwarder.started(instead));
+        let forwarder = Arc::new(forwarder.started(instead).signalling(readiness));
         forwarder.metrics().watch(backend.probe());
         let (stop, events) = channel();
         if let Some(lines) = backend.log() {
@@ -219,6 +231,8 @@ impl<B: Backend> Daemon<B> {
         }
         let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores)
             .map_err(|error| DaemonError::System("start the kernel path's thread", error))?;
+        // All other threads that touch what comes from outside are started by one that has no rights left.
+        privileges.give_up()?;
         let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
         let watchdog = Watchdog::start(&forwarder, control_cores.clone())
             .map_err(|error| DaemonError::System("start the watchdog", error))?;
@@ -233,6 +247,8 @@ impl<B: Backend> Daemon<B> {
             .map(|listener| MetricsServer::start(listener, &forwarder, &control_cores))
             .transpose()
             .map_err(|error| DaemonError::System("start the metrics' threads", error))?;
+        let announcer = Announcer::start(&forwarder, &control_cores)
+            .map_err(|error| DaemonError::System("start the thread of readiness", error))?;
         let running = forwarder.generations().running();
         tracing::info!(
             generation = running.generation,
@@ -245,6 +261,7 @@ impl<B: Backend> Daemon<B> {
         notify::ready("forwarding");
         Ok(Self {
             forwarder,
+            announcer,
             server,
             metrics,
             watchdog,
@@ -270,7 +287,17 @@ impl<B: Backend> Daemon<B> {
 
     /// Waits until something ends the daemon, then stops the workers and lets the devices flush.
     pub fn wait(self) -> Result<(), DaemonError> {
-        let event = self.events.recv();
+        let mut event = self.events.recv();
+        drop(self.announcer);
+        let linger = self.forwarder.config().readiness.linger;
+        if let Ok(Event::Stop(why)) = event
+            && !linger.is_zero()
+        {
+            tracing::info!("no longer announced: {why}; forwarding for {} s more", linger.as_secs());
+            self.forwarder.readiness().drain(why.to_owned());
+            // Whatever comes meanwhile has a reason not to wait.
+            event = self.events.recv_timeout(linger).or(event);
+        }
         match event {
             Ok(Event::Stop(why)) => tracing::info!("stopping: {why}"),
             Ok(Event::WorkerEnded(worker)) => tracing::error!("stopping: worker {worker} has ended by itself"),

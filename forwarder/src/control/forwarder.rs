@@ -14,13 +14,14 @@ use super::generations::{Generations, Loaded, Options, PatchError, Patched, Relo
 use super::history::History;
 use super::kept::Kept;
 use super::load::{Document, PatchDocument};
-use super::metrics::{Metrics, Snapshot, Times};
+use super::metrics::{self, Metrics, Snapshot, Times};
 use super::next_hops::Underlay;
 use super::next_hops::status::NextHopsStatus;
 use super::peer::Peer;
+use super::readiness::Readiness;
 use super::report::{
-    self, DeviceStatus, KeptGenerations, KernelReport, LoadingStatus, ReloadStatus, ShadowReport, Stats, Status,
-    TableStatus, Top, WorkerStats, WorkerStatus,
+    self, DeviceStatus, Health, KeptGenerations, KernelReport, LoadingStatus, ReloadStatus, ShadowReport, Stats,
+    Status, TableStatus, Top, WorkerStats, WorkerStatus,
 };
 use super::shadow::{ShadowError, Shadows};
 use crate::counters;
@@ -48,6 +49,7 @@ pub struct Forwarder {
     instead: Mutex<Option<String>>,
     metrics: Metrics,
     kernel: Arc<KernelTallies>,
+    readiness: Readiness,
 }
 
 impl Forwarder {
@@ -73,6 +75,7 @@ impl Forwarder {
             workers: (0..workers).map(|_| Arc::new(Shared::new(config.devices.len()))).collect(),
             metrics: Metrics::new(workers),
             kernel: Arc::new(KernelTallies::new(workers, config.devices.len())),
+            readiness: Readiness::default(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
@@ -87,6 +90,11 @@ impl Forwarder {
     /// The same, which did not start with the configured table for this reason, if there is one.
     pub fn started(self, instead: Option<String>) -> Self {
         Self { instead: Mutex::new(instead), ..self }
+    }
+
+    /// The same, with these signals that it is in service.
+    pub(super) fn signalling(self, readiness: Readiness) -> Self {
+        Self { readiness, ..self }
     }
 
     /// Its configuration.
@@ -140,6 +148,16 @@ impl Forwarder {
     pub(super) fn unlike_configured(&self) -> (Option<String>, Option<String>) {
         let not_kept = self.generations.kept().and_then(|kept| kept.status().problem);
         (not_kept, lock(&self.instead).clone())
+    }
+
+    /// The signals that it is in service, and whether it drains.
+    pub(super) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// How well it goes.
+    pub(super) fn health(&self) -> Health {
+        metrics::look_at_health(self)
     }
 
     /// Tells every worker to end.
@@ -257,7 +275,8 @@ impl Forwarder {
 
     /// What runs.
     pub fn status(&self) -> Status {
-        let Snapshot { health, next_hops, .. } = Snapshot::take(self);
+        let health = self.health();
+        let next_hops = self.next_hops();
         let running = self.generations.running();
         let stopping = self.stopping.load(Ordering::Relaxed);
         let cores = self.config.workers.cores.iter().enumerate();
@@ -265,8 +284,14 @@ impl Forwarder {
         let shadow = self.shadows.summary();
         let history = lock(&self.history);
         Status {
-            state: if stopping { "stopping" } else { "forwarding" }.to_owned(),
+            state: match (stopping, health.state == Health::DRAINING) {
+                (true, _) => "stopping",
+                (_, true) => "draining",
+                _ => "forwarding",
+            }
+            .to_owned(),
             health,
+            announced: self.readiness.announced(),
             generation: running.generation,
             revision: running.revision,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -33,6 +33,8 @@ mod notify;
 pub mod params;
 pub mod peer;
 mod places;
+mod privileges;
+mod readiness;
 pub mod report;
 pub mod rpc;
 mod server;

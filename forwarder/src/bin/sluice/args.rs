@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use forwarder::explain::{self, Protocol};
 
@@ -20,6 +20,7 @@ Examples:
   sluice stats --watch                         counters and rates, each second
   sluice capture --out drops.pcapng --drops any  packets that are dropped, and why
   sluice top                                   a live view
+  sluice drain                                 out of service, and forwarding on
   sluice replay --config sluice.toml --in in.pcap --out out.pcap
 
 The daemon's socket is taken from --socket, SLUICE_SOCKET, or is /run/sluice/control.sock.
@@ -59,6 +60,12 @@ pub(crate) enum Command {
         #[arg(long)]
         exit_code: bool,
     },
+    /// Whether the daemon is in service: exit status 0 if it should attract traffic, 1 if not
+    Health,
+    /// Take the daemon out of service: it is no longer announced, and keeps forwarding
+    Drain,
+    /// Put the daemon back into service
+    Undrain,
     /// The daemon's counters
     Stats {
         /// Repeat each second, with rates
@@ -288,6 +295,23 @@ pub(crate) struct ReplayArgs {
     pub(crate) exceptions: Option<PathBuf>,
 }
 
+const ANNOUNCE_EXAMPLES: &str = "\
+Examples:
+  sluice table announce table.json
+  sluice table announce table.json --daemon bird > /etc/bird/sluice.conf && birdc configure
+  sluice table announce table.json --daemon frr > sluice.frr && vtysh -f sluice.frr";
+
+/// Who announces.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoutingDaemon {
+    /// A prefix a line
+    Plain,
+    /// Protocols for BIRD 2
+    Bird,
+    /// Static routes for FRR
+    Frr,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum TableCommand {
     /// Validate a table: every fault, by its place in the document
@@ -315,6 +339,18 @@ pub(crate) enum TableCommand {
         /// Exit with status 1 if anything moves
         #[arg(long)]
         exit_code: bool,
+    },
+    /// What to announce for a table: the fewest prefixes that hold exactly its addresses
+    #[command(after_help = ANNOUNCE_EXAMPLES)]
+    Announce {
+        /// The table
+        file: PathBuf,
+        /// For whom to write it: as a list, or as a part of a configuration
+        #[arg(long, value_name = "DAEMON", default_value = "plain")]
+        daemon: RoutingDaemon,
+        /// The interface that has a carrier while a forwarder is in service: readiness.interface
+        #[arg(long, value_name = "NAME", default_value = "sluice-ready")]
+        interface: String,
     },
     /// The RFC 8805 geofeed of a table
     Geofeed {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `sluice`, the command line of an operator: asks the daemon by its socket, works on table files, replays captures.
 
+mod announce;
 mod args;
 mod capture;
 mod client;
@@ -15,6 +16,7 @@ mod patch;
 mod preview;
 mod progress;
 mod replay;
+mod service;
 mod shadow;
 mod table;
 mod top;
@@ -58,6 +60,9 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Shadow(args) => shadow::shadow(client, args, output),
         Command::Generations => kept::generations(&mut client()?, output),
         Command::Status { exit_code } => online::status(&mut client()?, *exit_code, output),
+        Command::Health => service::health(client()?, output),
+        Command::Drain => service::drain(&mut client()?, output),
+        Command::Undrain => service::undrain(&mut client()?, output),
         Command::Stats { watch } => online::stats(&mut client()?, *watch, output),
         Command::Top => top::top(cli.socket.as_deref(), output),
         Command::Doctor(args) => doctor::doctor(args, output),

@@ -11,6 +11,7 @@ use serde_json::json;
 use tables::diff::Overview;
 use tables::{Fault, Faults, Source, diff, geofeed, holdings};
 
+use crate::announce;
 use crate::args::TableCommand;
 use crate::failure::Failure;
 use crate::output::{Output, Tone, columns, count};
@@ -28,6 +29,7 @@ pub(crate) fn run(command: &TableCommand, output: &Output) -> Result<ExitCode, F
         TableCommand::Check { file } => check(file, output),
         TableCommand::Slices { file, server } => slices(file, server, output),
         TableCommand::Diff { a, b, datacenter, exit_code } => compare(a, b, datacenter, *exit_code, output),
+        TableCommand::Announce { file, daemon, interface } => announce::run(file, *daemon, interface, output),
         TableCommand::Geofeed { file } => feed(file, output),
     }
 }

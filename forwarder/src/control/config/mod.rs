@@ -4,6 +4,7 @@
 mod problem;
 mod read;
 mod section;
+mod service;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tables::table::Viewpoint;
 
 pub use self::problem::{ConfigError, Problem};
+pub use self::service::{Process, Readiness};
 use crate::control::guards::Guards;
 use crate::control::log::Log;
 use crate::kernel::police::Budgets;
@@ -50,6 +52,10 @@ pub struct Config {
     pub underlay: Underlay,
     /// The 128-bit key of the flow hash, its bytes in the order written.
     pub flow_key: [u8; 16],
+    /// Whose process it is.
+    pub process: Process,
+    /// How routing daemons see that it is in service.
+    pub readiness: Readiness,
     /// Where the outer DSCP comes from.
     pub dscp: Dscp,
     /// The devices, in the order of the file; at least one.

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::section::{Findings, Kind, Section};
 use super::{
     Address, Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Device, Idle, Metrics, Problem, Purpose, State,
-    Workers, values,
+    Workers, service, values,
 };
 use crate::control::guards::Guards;
 use crate::control::log::{Destination, Format, Log};
@@ -84,6 +84,8 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     let fragments = fragments(top.section("fragments"));
     let kernel = kernel(top.section("kernel"));
     let control = control(top.section("control"), directory);
+    let process = service::process(top.section("daemon"));
+    let readiness = service::readiness(top.section("readiness"), directory);
     let guards = guards(top.section("guards"));
     let state = state(top.section("state"), file);
     let metrics = metrics(top.section("metrics"));
@@ -95,6 +97,8 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
         table: table?,
         underlay,
         flow_key,
+        process,
+        readiness,
         dscp,
         devices,
         workers,

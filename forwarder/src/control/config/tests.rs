@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::*;
 use crate::control::log::{Destination, Format};
@@ -73,6 +74,13 @@ generations = 3
 [metrics]
 listen = "127.0.0.1:9465"
 targets = 500
+[daemon]
+user = "sluice"
+[readiness]
+file = "run/ready"
+interface = "sluice-ready"
+settle = 0
+linger = 5
 [log]
 to = "stderr"
 format = "json"
@@ -116,6 +124,13 @@ fn every_key_is_read() {
             gue_port: 6080,
         },
         flow_key: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        process: Process { user: Some("sluice".to_owned()) },
+        readiness: Readiness {
+            file: Some(PathBuf::from("/etc/sluice/run/ready")),
+            interface: Some("sluice-ready".to_owned()),
+            settle: Duration::ZERO,
+            linger: Duration::from_secs(5),
+        },
         dscp: Dscp::Fixed(46),
         devices: vec![Device {
             name: "wan0".to_owned(),
@@ -177,6 +192,9 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.fragments, FragmentLimits { contexts: 65_536, packets: 4_096, bytes: 8 << 20 });
     assert_eq!(config.kernel, Budgets::default());
     assert_eq!(config.control.socket, Path::new(DEFAULT_SOCKET));
+    assert_eq!(config.process, Process { user: None });
+    let settle = Duration::from_secs(3);
+    assert_eq!(config.readiness, Readiness { file: None, interface: None, settle, linger: Duration::ZERO });
     assert_eq!(config.guards, Guards::default());
     assert_eq!(config.state, State { folder: PathBuf::from("/etc/sluice/sluice.state"), generations: 8 });
     assert_eq!(config.metrics, Metrics { listen: None, targets: 10_000 });

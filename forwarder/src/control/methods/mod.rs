@@ -4,6 +4,7 @@
 pub mod capture;
 mod change;
 mod explain;
+mod service;
 mod shadow;
 
 use serde::Serialize;
@@ -61,6 +62,8 @@ pub const METHODS: &[Method] = &[
     capture::CAPTURE_READ,
     capture::CAPTURE_STOP,
     change::ROLLBACK,
+    service::DRAIN,
+    service::UNDRAIN,
     shadow::SHADOW,
     shadow::SHADOW_BEGIN,
     shadow::SHADOW_COMMIT,

@@ -297,6 +297,7 @@ impl Page<'_> {
     fn health(&mut self, health: &Health) -> fmt::Result {
         let ready = health.state == Health::READY;
         self.gauge("ready", "1 if nothing is wrong", f64::from(u8::from(ready)))?;
+        self.gauge("in_service", "1 if it should attract traffic", f64::from(u8::from(health.in_service)))?;
         let help = "1 for each reason why the forwarder is not ready";
         let mut family = self.0.encode_descriptor("degraded", help, None, MetricType::Gauge)?;
         for code in health::CODES {

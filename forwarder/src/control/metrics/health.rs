@@ -10,9 +10,17 @@ use crate::io::hardware::Hardware;
 /// A pool is short when less than one buffer in so many is free: bursts then find none.
 const FREE_SHARE: u64 = 16;
 
+/// Of these reasons each one keeps a forwarder out of service: packets that come would be lost, or somebody wants none to
+/// come. All others leave it in service, above all what a bad table causes: it comes to all forwarders at a time.
+const OUT_OF_SERVICE: [&str; 3] = ["draining", "worker_stalled", "no_next_hop"];
+
 /// What came of changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Changes<'a> {
+    /// On whose behalf it drains.
+    pub(super) draining: Option<&'a str>,
+    /// Why the signals of readiness can't be given.
+    pub(super) not_announced: Option<&'a str>,
     /// The newest reload.
     pub(super) last_reload: Option<&'a ReloadStatus>,
     /// Why something could not be kept at last.
@@ -21,18 +29,27 @@ pub(super) struct Changes<'a> {
     pub(super) instead: Option<&'a str>,
     /// Which servers and data centres the kernel has no next hops for.
     pub(super) unresolved: Option<&'a str>,
+    /// Whether it has next hops for nobody at all.
+    pub(super) is_cut_off: bool,
 }
 
 /// Judges.
 pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hardware, changes: Changes<'_>) -> Health {
     let mut reasons = Vec::new();
     let mut reason = |code: &str, message: String| reasons.push(Reason { code: code.to_owned(), message });
+    if let Some(by) = changes.draining {
+        reason("draining", format!("drained by {by}; sluice undrain puts it back into service"));
+    }
     for (number, worker) in workers.iter().enumerate().filter(|(_, worker)| worker.measured.stalled) {
         let core = worker.core;
         reason("worker_stalled", format!("worker {number} does not poll; check what else runs on core {core}"));
     }
     if config.devices.iter().all(|device| device.next_hop.is_none() && device.kernel.is_none()) {
         let text = "no device has a next hop, so nothing is forwarded; set next_hop_mac, or kernel";
+        reason("no_next_hop", text.to_owned());
+    }
+    if changes.is_cut_off {
+        let text = "the kernel has no next hop for anybody, so nothing is forwarded; see sluice status";
         reason("no_next_hop", text.to_owned());
     }
     if let Some(unresolved) = changes.unresolved {
@@ -54,15 +71,25 @@ pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hard
     if let Some(instead) = changes.instead {
         reason("not_configured", instead.to_owned());
     }
+    if let Some(problem) = changes.not_announced {
+        reason("not_announced", problem.to_owned());
+    }
     let imbalance = counters::total(workers.iter().map(|worker| &worker.counters)).imbalance();
     if imbalance != 0 {
         reason("imbalance", format!("{imbalance} packets are not accounted for; please report this"));
     }
-    Health { state: if reasons.is_empty() { Health::READY } else { Health::DEGRADED }.to_owned(), reasons }
+    let state = match changes.draining {
+        Some(_) => Health::DRAINING,
+        None if reasons.is_empty() => Health::READY,
+        None => Health::DEGRADED,
+    };
+    let in_service = !reasons.iter().any(|reason| OUT_OF_SERVICE.contains(&reason.code.as_str()));
+    Health { state: state.to_owned(), in_service, reasons }
 }
 
 /// Every code of a reason, so that a metric exists before it is needed.
-pub(super) const CODES: [&str; 9] = [
+pub(super) const CODES: [&str; 11] = [
+    "draining",
     "worker_stalled",
     "no_next_hop",
     "next_hops_unresolved",
@@ -71,6 +98,7 @@ pub(super) const CODES: [&str; 9] = [
     "reload_failed",
     "not_kept",
     "not_configured",
+    "not_announced",
     "imbalance",
 ];
 
@@ -133,9 +161,12 @@ mod tests {
             not_kept: Some("the disk is full"),
             instead: Some("it is older"),
             unresolved: Some("nobody answers"),
+            is_cut_off: false,
+            not_announced: Some("the file is gone"),
+            draining: Some("uid 7"),
         };
         let health = judge(&config(""), &[worker(true, 6)], &hardware(false, 1501), changes);
-        assert_eq!((health.state.as_str(), codes(&health)), (Health::DEGRADED, CODES.to_vec()));
+        assert_eq!((health.state.as_str(), codes(&health)), (Health::DRAINING, CODES.to_vec()));
         let text: String = health.reasons.iter().map(|reason| format!("{}\n", reason.message)).collect();
         for word in [
             "core 3",
@@ -146,9 +177,28 @@ mod tests {
             "disk is full",
             "it is older",
             "nobody answers",
+            "the file is gone",
+            "uid 7",
             "1 packets",
         ] {
             assert!(text.contains(word), "{word}: {text}");
         }
+    }
+
+    #[test]
+    fn what_does_not_keep_it_from_forwarding_leaves_it_in_service() {
+        let hop = "next_hop_mac = \"02:00:00:00:00:02\"";
+        let well = || [worker(false, 5)];
+        let judged = |hop, workers: &[_], changes| judge(&config(hop), workers, &Hardware::default(), changes);
+        let changes =
+            Changes { not_kept: Some("the disk is full"), instead: Some("it is older"), ..Changes::default() };
+        let degraded = judged(hop, &well(), changes);
+        assert_eq!((degraded.state.as_str(), degraded.in_service), (Health::DEGRADED, true));
+        let drained = judged(hop, &well(), Changes { draining: Some("uid 0"), ..Changes::default() });
+        assert_eq!((drained.state.as_str(), drained.in_service), (Health::DRAINING, false));
+        let stalled = judged(hop, &[worker(true, 5)], Changes::default());
+        assert_eq!((stalled.state.as_str(), stalled.in_service), (Health::DEGRADED, false));
+        assert!(!judged("", &well(), Changes::default()).in_service, "without a next hop");
+        assert!(OUT_OF_SERVICE.iter().all(|code| CODES.contains(code)));
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 pub(super) use self::http::{MetricsServer, listen};
+pub(super) use self::snapshot::look_at_health;
 pub use self::snapshot::{Snapshot, WorkerSnapshot};
 pub(super) use self::times::{Outcomes, Times};
 use super::generations::lock;

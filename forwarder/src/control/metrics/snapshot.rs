@@ -89,44 +89,22 @@ impl Snapshot {
     /// Looks at everything. Takes as long as the workers take to say what they measured, which is well below a millisecond
     /// unless one is stuck.
     pub fn take(forwarder: &Forwarder) -> Self {
-        let config = forwarder.config();
-        let measured = forwarder.metrics().measured();
-        // After the measurements, which can take a while.
-        let counters = counters::read_all(forwarder.workers().iter().map(|worker| &worker.counters));
-        let workers = config.workers.cores.iter().zip(forwarder.workers()).zip(counters).zip(measured).enumerate();
-        let workers: Vec<_> = workers
-            .map(|(number, (((&core, shared), counters), measured))| WorkerSnapshot {
-                core,
-                counters,
-                measured,
-                stalls: forwarder.metrics().stalls(number),
-                fragment_datagrams: shared.fragments.datagrams.load(Relaxed),
-                fragment_bytes: shared.fragments.bytes.load(Relaxed),
-            })
-            .collect();
+        let workers = workers(forwarder);
         let (destinations, others) = forwarder.generations().destinations();
         let (times, reloads) = forwarder.changes();
         let hardware = forwarder.metrics().hardware();
-        let (not_kept, instead) = forwarder.unlike_configured();
         let next_hops = forwarder.next_hops();
-        let unresolved = next_hops.as_ref().and_then(NextHopsStatus::problem);
-        let changes = health::Changes {
-            last_reload: reloads.first(),
-            not_kept: not_kept.as_deref(),
-            instead: instead.as_deref(),
-            unresolved: unresolved.as_deref(),
-        };
         Self {
-            health: health::judge(config, &workers, &hardware, changes),
+            health: judge(forwarder, &workers, &hardware, reloads.first(), next_hops.as_ref()),
             next_hops,
             next_hop_events: forwarder.generations().underlay().map(|underlay| underlay.events()).unwrap_or_default(),
             running: forwarder.generations().running(),
             uptime: forwarder.uptime(),
             table_size: forwarder.generations().look(|state| state.table.size()),
             workers,
-            devices: devices(config, forwarder.workers()),
+            devices: devices(forwarder.config(), forwarder.workers()),
             hardware,
-            kernel: KernelReport::all(config, forwarder.kernel()),
+            kernel: KernelReport::all(forwarder.config(), forwarder.kernel()),
             destinations,
             others,
             times,
@@ -140,6 +118,53 @@ impl Snapshot {
         total.kernel_drops += self.kernel.iter().map(KernelReport::lost).sum::<u64>();
         total
     }
+}
+
+/// How well it goes, without all else that there is to see.
+pub(in crate::control) fn look_at_health(forwarder: &Forwarder) -> Health {
+    let (_, reloads) = forwarder.changes();
+    let next_hops = forwarder.next_hops();
+    judge(forwarder, &workers(forwarder), &forwarder.metrics().hardware(), reloads.first(), next_hops.as_ref())
+}
+
+fn judge(
+    forwarder: &Forwarder,
+    workers: &[WorkerSnapshot],
+    hardware: &Hardware,
+    last_reload: Option<&ReloadStatus>,
+    next_hops: Option<&NextHopsStatus>,
+) -> Health {
+    let unresolved = next_hops.and_then(NextHopsStatus::problem);
+    let (not_kept, instead) = forwarder.unlike_configured();
+    let (draining, not_announced) = (forwarder.readiness().draining(), forwarder.readiness().problem());
+    let changes = health::Changes {
+        draining: draining.as_deref(),
+        not_announced: not_announced.as_deref(),
+        last_reload,
+        not_kept: not_kept.as_deref(),
+        instead: instead.as_deref(),
+        unresolved: unresolved.as_deref(),
+        is_cut_off: next_hops.is_some_and(NextHopsStatus::is_cut_off),
+    };
+    health::judge(forwarder.config(), workers, hardware, changes)
+}
+
+fn workers(forwarder: &Forwarder) -> Vec<WorkerSnapshot> {
+    let measured = forwarder.metrics().measured();
+    // After the measurements, which can take a while.
+    let counters = counters::read_all(forwarder.workers().iter().map(|worker| &worker.counters));
+    let workers = forwarder.config().workers.cores.iter().zip(forwarder.workers()).zip(counters).zip(measured);
+    workers
+        .enumerate()
+        .map(|(number, (((&core, shared), counters), measured))| WorkerSnapshot {
+            core,
+            counters,
+            measured,
+            stalls: forwarder.metrics().stalls(number),
+            fragment_datagrams: shared.fragments.datagrams.load(Relaxed),
+            fragment_bytes: shared.fragments.bytes.load(Relaxed),
+        })
+        .collect()
 }
 
 fn devices(config: &Config, workers: &[std::sync::Arc<Shared>]) -> Vec<DeviceSnapshot> {

@@ -56,6 +56,11 @@ pub struct LoweredStatus {
 }
 
 impl NextHopsStatus {
+    /// Whether there are next hops for nobody, though there is somebody.
+    pub fn is_cut_off(&self) -> bool {
+        self.least_mtu.is_none() && self.servers_unresolved + self.forwarders_unresolved > 0
+    }
+
     /// Of a state that goes by the kernel's next hops; none of another. Of a server that is no longer in `source` nobody wants to know.
     pub fn of(state: &ForwardingState, source: &Source, underlay: &Underlay) -> Option<Self> {
         let hops = state.hops()?;

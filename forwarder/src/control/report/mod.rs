@@ -26,10 +26,13 @@ use crate::counters::{Counters, CountersReport};
 /// What runs: `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// `forwarding` or `stopping`.
+    /// `forwarding`, `draining` or `stopping`.
     pub state: String,
     /// Whether all is well, and if not, why.
     pub health: Health,
+    /// Whether the signals of readiness are given; none if there are none.
+    #[serde(default)]
+    pub announced: Option<bool>,
     /// The table's generation.
     pub generation: u64,
     /// Patches applied since.
@@ -84,9 +87,12 @@ pub struct KeptGenerations {
 /// Whether a forwarder does what it should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// [`Self::READY`] or [`Self::DEGRADED`].
+    /// [`Self::READY`], [`Self::DEGRADED`] or [`Self::DRAINING`].
     pub state: String,
-    /// Why it is not ready: everything that is wrong.
+    /// Whether this forwarder should attract traffic: whatever is wrong does not keep it from forwarding, and nobody drains it.
+    #[serde(default)]
+    pub in_service: bool,
+    /// Everything that is wrong, and that it drains.
     pub reasons: Vec<Reason>,
 }
 
@@ -95,6 +101,8 @@ impl Health {
     pub const READY: &str = "ready";
     /// It forwards, and something is wrong.
     pub const DEGRADED: &str = "degraded";
+    /// It forwards, and should attract no traffic.
+    pub const DRAINING: &str = "draining";
 }
 
 /// One thing that is wrong.

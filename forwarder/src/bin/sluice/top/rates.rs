@@ -218,7 +218,7 @@ pub(super) mod tests {
             uptime_ms: 1_000 * seconds,
             generation: 42,
             revision: 3,
-            health: Health { state: Health::READY.to_owned(), reasons: Vec::new() },
+            health: Health { state: Health::READY.to_owned(), in_service: true, reasons: Vec::new() },
             counters: CountersReport::from(&counters),
             conservation: Conservation { imbalance: 0, ok: true },
             workers: vec![WorkerTop {

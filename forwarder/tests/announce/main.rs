@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is announced, to whom and when: `sluiced` beside the real BIRD and FRR, and a BIRD that hears them over BGP.
+//!
+//! The BGP session goes over a wire of its own, not over the device that forwards: what a routing daemon is told, and what it
+//! makes of it, does not depend on that.
+#![cfg(feature = "dpdk")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise"
+)]
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+use std::time::Duration;
+
+use lab::bird::Bird;
+use lab::frr::Frr;
+use lab::netns::Netns;
+use lab::sluiced::{Place, Sluiced, USER};
+use lab::wait_for;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Two halves of one prefix, one of them elsewhere, and IPv6.
+fn table() -> Value {
+    json!({
+        "version": 1, "generation": 1,
+        "datacenters": {"LHR": {"forwarders": ["10.0.0.1", "2001:db8:a::1"]}, "CDG": {"forwarders": ["10.1.0.1"]}},
+        "servers": {"a": {"datacenter": "LHR", "address": "10.0.1.1"}, "b": {"datacenter": "CDG", "address": "10.1.1.1"}},
+        "egress": [
+            {"prefix": "198.51.100.0/25", "datacenter": "LHR", "server": "a"},
+            {"prefix": "198.51.100.128/25", "datacenter": "CDG", "server": "b"},
+            {"prefix": "203.0.113.0/24", "unassigned": true},
+            {"prefix": "2001:db8:e::/64", "datacenter": "LHR", "server": "a"}
+        ]
+    })
+}
+
+/// What should be heard of it.
+const ALL: [&str; 3] = ["198.51.100.0/24", "2001:db8:e::/64", "203.0.113.0/24"];
+
+/// Who hears it, in another autonomous system.
+const UPSTREAM: &str = "
+log stderr all;
+router id 192.0.2.2;
+protocol device { }
+protocol bgp sluice {
+    local 192.0.2.2 as 65002;
+    neighbor 192.0.2.1 as 65001;
+    passive;
+    ipv4 { import all; export none; };
+    ipv6 { import all; export none; };
+}";
+
+const READINESS: &str = "
+[readiness]
+file = \"run/ready\"
+interface = \"sluice-ready\"
+settle = 0
+linger = 2
+";
+
+/// A page of the documentation's configuration for a routing daemon.
+fn documented(info: &str) -> &'static str {
+    let page = include_str!("../../../docs/announce.md");
+    let block = page.split(&format!("```{info}\n")).nth(1).unwrap_or_else(|| panic!("no block {info}"));
+    block.split("\n```").next().unwrap()
+}
+
+/// A forwarder's namespace and its upstream's.
+struct Network {
+    forwarder: Netns,
+    upstream: Netns,
+}
+
+impl Network {
+    fn new() -> Self {
+        let network = Self { forwarder: Netns::new(), upstream: Netns::new() };
+        let addresses: [&[&str]; 2] = [&["192.0.2.1/30", "2001:db8:f::1/64"], &["192.0.2.2/30", "2001:db8:f::2/64"]];
+        network.forwarder.wire(&network.upstream, ["core0", "peer0"], addresses);
+        make_interface(&network.forwarder, &format!("user {USER}"));
+        network
+    }
+}
+
+fn announce(place: &Place, daemon: &str) -> String {
+    let table = place.path("table.json");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
+    lab::run(command.args(["table", "announce", "--daemon", daemon]).arg(table))
+}
+
+fn heard(upstream: &Bird) -> bool {
+    upstream.received() == ALL
+}
+
+/// The kernel of the forwarder sends nowhere what is announced, whether it is at this moment or not.
+fn no_loop(forwarder: &Netns) {
+    let covers = |family: &str, prefix: &str, alternatives: &[&str]| {
+        let routes = forwarder.ip(&format!("-{family} route show {prefix}"));
+        assert!(alternatives.iter().any(|route| routes.contains(route)), "{prefix}: {routes}");
+    };
+    for prefix in ["198.51.100.0/24", "203.0.113.0/24"] {
+        covers("4", prefix, &["blackhole", "dev sluice-ready"]);
+    }
+    covers("6", "2001:db8:e::/64", &["blackhole", "dev sluice-ready"]);
+}
+
+/// From a start to a `kill -9` and on to a stop, whatever routing daemon tells the upstream.
+fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(&Sluiced<'_>)) {
+    place.configure(READINESS);
+    let ready = place.path("run/ready");
+    assert_eq!(upstream.received(), [""; 0], "before there is a forwarder");
+    let sluiced = place.start(&network.forwarder);
+    wait_for("the health command says that it is in service", || sluiced.is_in_service());
+    wait_for("what is ready is announced", || heard(upstream));
+    assert!(ready.exists());
+    no_loop(&network.forwarder);
+
+    leave(&sluiced);
+
+    assert!(sluiced.sluice(&["drain"]).status.success());
+    assert!(!ready.exists(), "the file is gone with the answer");
+    wait_for("what drains is withdrawn", || upstream.received().is_empty());
+    no_loop(&network.forwarder);
+    let health = sluiced.ask(&["health"]);
+    assert_eq!(
+        (&health["state"], &health["in_service"], &health["announced"]),
+        (&json!("draining"), &json!(false), &json!(false))
+    );
+    assert!(!sluiced.is_in_service());
+    let rx = || sluiced.ask(&["stats"])["counters"]["rx"].as_u64().unwrap();
+    let before = rx();
+    wait_for("it goes on while it drains", || rx() > before);
+    assert!(sluiced.sluice(&["undrain"]).status.success());
+    wait_for("it is announced again", || heard(upstream));
+
+    sluiced.signal(Signal::KILL);
+    wait_for("what was killed is withdrawn", || upstream.received().is_empty());
+    drop(sluiced);
+    no_loop(&network.forwarder);
+    assert!(ready.exists(), "a file outlives a kill; nobody should rely on it alone");
+
+    let mut sluiced = place.start(&network.forwarder);
+    wait_for("the next one is announced", || heard(upstream));
+    sluiced.signal(Signal::TERM);
+    wait_for("what stops is withdrawn", || upstream.received().is_empty());
+    assert!(sluiced.runs() && !ready.exists(), "withdrawn first, and then stopped:\n{}", place.log());
+    assert!(sluiced.wait().success(), "{}", place.log());
+}
+
+#[test]
+fn bird_announces_what_is_ready() {
+    if !lab::possible(&["ip", "bird", "birdc"]) {
+        return;
+    }
+    let (network, place) = (Network::new(), Place::new(&table()));
+    let upstream = Bird::start(&network.upstream, UPSTREAM);
+    let snippet = place.path("sluice.conf");
+    std::fs::write(&snippet, announce(&place, "bird")).unwrap();
+    let config = documented("bird").replace("/etc/bird/sluice.conf", snippet.to_str().unwrap());
+    let bird = Bird::start(&network.forwarder, &config);
+    upstream.wait_for_session("sluice");
+    follow(&place, &network, &upstream, |_| {
+        let communities = || upstream.ask("show route all 198.51.100.0/24");
+        assert!(!communities().contains("(65535,0)"));
+        bird.ask("disable \"sluice?\"");
+        wait_for("it says that it shuts down gracefully", || communities().contains("(65535,0)"));
+        bird.ask("enable \"sluice?\"");
+        wait_for("it is as before", || heard(&upstream) && !communities().contains("(65535,0)"));
+    });
+}
+
+#[test]
+fn frr_announces_what_is_ready() {
+    if !lab::possible(&["ip", "bird", "birdc", "zebra", "vtysh"]) {
+        return;
+    }
+    let (network, place) = (Network::new(), Place::new(&table()));
+    let upstream = Bird::start(&network.upstream, UPSTREAM);
+    let frr = Frr::start(&network.forwarder, documented("frr"));
+    frr.configure(&announce(&place, "frr"));
+    upstream.wait_for_session("sluice");
+    follow(&place, &network, &upstream, |_| {
+        let communities = || upstream.ask("show route all 198.51.100.0/24");
+        assert!(!communities().contains("(65535,0)"));
+        frr.ask(&["configure", "router bgp 65001", "bgp graceful-shutdown"]);
+        wait_for("it says that it shuts down gracefully", || communities().contains("(65535,0)"));
+        frr.ask(&["configure", "router bgp 65001", "no bgp graceful-shutdown"]);
+        wait_for("it is as before", || heard(&upstream) && !communities().contains("(65535,0)"));
+    });
+}
+
+/// The interface of the readiness signal, as a unit of systemd or a script makes it.
+fn make_interface(netns: &Netns, owner: &str) {
+    netns.ip(&format!("tuntap add dev sluice-ready mode tun {owner}"));
+    netns.ip("link set sluice-ready up");
+}
+
+#[test]
+fn an_interface_that_is_not_the_daemons_is_refused() {
+    if !lab::possible(&["ip"]) {
+        return;
+    }
+    let (netns, place) = (Netns::new(), Place::new(&table()));
+    place.configure(READINESS);
+    let refused = |words: &str| {
+        let mut command = netns.command(env!("CARGO_BIN_EXE_sluiced"));
+        let output = command.arg("--config").arg(place.path("sluice.toml")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.lines().last().unwrap().contains(words), "{said}");
+    };
+    refused("sluice-ready is not there; make it before");
+    for (owner, words) in [("user 12345", "sluice-ready belongs to uid 12345"), ("", "sluice-ready belongs to uid -1")]
+    {
+        make_interface(&netns, owner);
+        refused(words);
+        netns.ip("link delete sluice-ready");
+    }
+    netns.ip("link add sluice-ready type veth peer name other");
+    refused("sluice-ready is no TUN interface");
+}
+
+#[test]
+fn there_is_no_carrier_before_all_has_settled() {
+    if !lab::possible(&["ip"]) {
+        return;
+    }
+    let (netns, place) = (Netns::new(), Place::new(&table()));
+    make_interface(&netns, &format!("user {USER}"));
+    place.configure(&READINESS.replace("settle = 0", "settle = 3600"));
+    let sluiced = place.start(&netns);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(sluiced.is_in_service() && sluiced.ask(&["health"])["announced"] == json!(false));
+    let link = netns.ip("link show sluice-ready");
+    assert!(link.contains("NO-CARRIER") && link.contains(",UP"), "{link}");
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Network namespaces and the wires between them.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::run;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A network namespace of its own, removed with its owner.
+pub struct Netns {
+    name: String,
+}
+
+impl Netns {
+    /// A namespace whose name no other test has; loopback is up.
+    pub fn new() -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let netns = Self { name: format!("sluice-{}-{number}", std::process::id()) };
+        run(Command::new("ip").args(["netns", "add", &netns.name]));
+        netns.ip("link set lo up");
+        netns
+    }
+
+    /// What `ip WORDS` prints in it.
+    pub fn ip(&self, words: &str) -> String {
+        run(Command::new("ip").args(["-n", &self.name]).args(words.split_whitespace()))
+    }
+
+    /// A command that runs in it.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
+    /// A wire to another one, an interface with these addresses at each end.
+    pub fn wire(&self, other: &Self, [one, two]: [&str; 2], [ones, twos]: [&[&str]; 2]) {
+        self.ip(&format!("link add {one} type veth peer name {two} netns {}", other.name));
+        for (netns, interface, addresses) in [(self, one, ones), (other, two, twos)] {
+            for address in addresses {
+                let nodad = if address.contains(':') { "nodad" } else { "" };
+                netns.ip(&format!("address add {address} dev {interface} {nodad}"));
+            }
+            netns.ip(&format!("link set {interface} up"));
+        }
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).output();
+    }
+}
