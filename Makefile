@@ -13,12 +13,13 @@ loom = RUSTFLAGS='--cfg loom' CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$(T
     $(CARGO) test --locked --release
 
 cargo-deny = 0.20.2
+cargo-deb = 3.8.0
 
 title = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps build demo test fuzz fmt lint bench instructions deny clean
+.PHONY: help deps build demo test fuzz fmt lint bench instructions deny install package words clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +97,38 @@ deny: ## Check licences, sources and, where the database can be had, advisories 
 	    echo 'make deny: the advisory database cannot be reached; advisories are NOT checked'; \
 	    cargo-deny --locked check bans licenses sources; \
 	fi
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+place = $(DESTDIR)$(PREFIX)
+unit_folder ?= $(DESTDIR)/etc/systemd/system
+
+# The built programs' manual pages and completions.
+words:
+	@for shell in bash zsh fish; do mkdir -p $(TARGET)/release/package/$$shell; done
+	$(TARGET)/release/sluice man $(TARGET)/release/package/man
+	$(TARGET)/release/sluice completions bash >$(TARGET)/release/package/bash/sluice
+	$(TARGET)/release/sluice completions zsh >$(TARGET)/release/package/zsh/_sluice
+	$(TARGET)/release/sluice completions fish >$(TARGET)/release/package/fish/sluice.fish
+
+install: words ## Install what 'make build' has built below PREFIX (/usr/local), and the unit of systemd
+	install -d $(place)/share/man/man1 $(place)/share/man/man8 $(unit_folder)
+	install -D -m 755 -t $(place)/bin $(TARGET)/release/sluice $(TARGET)/release/sluiced
+	install -D -m 755 packaging/upgrade $(place)/sbin/sluice-upgrade
+	install -D -m 644 -t $(place)/share/doc/sluice/examples packaging/sluice.toml
+	install -m 644 -t $(place)/share/man/man1 $(TARGET)/release/package/man/man1/*
+	install -m 644 -t $(place)/share/man/man8 $(TARGET)/release/package/man/man8/*
+	install -D -m 644 -t $(place)/share/bash-completion/completions $(TARGET)/release/package/bash/sluice
+	install -D -m 644 -t $(place)/share/zsh/site-functions $(TARGET)/release/package/zsh/_sluice
+	install -D -m 644 -t $(place)/share/fish/vendor_completions.d $(TARGET)/release/package/fish/sluice.fish
+	sed 's,/usr/bin/sluiced,$(PREFIX)/bin/sluiced,' packaging/systemd/sluiced.service >$(unit_folder)/sluiced.service
+
+package: build words ## Build the Debian package
+	@.ci/deps package
+	@[ -x $(TARGET)/tools/bin/cargo-deb ] || $(CARGO) install --locked --root $(TARGET)/tools --version $(cargo-deb) \
+	    --no-default-features cargo-deb
+	$(TARGET)/tools/bin/cargo-deb --no-build --locked -p forwarder
+	@dpkg-deb --info $$(ls -t $(TARGET)/debian/sluice_*.deb | head -1)
 
 clean: ## Remove everything that was built
 	rm -rf $(TARGET)

@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User, geteuid, getgrouplist, seteuid, setgroups, setresgid, setresuid};
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
 use super::config::Config;
@@ -77,7 +77,8 @@ impl Privileges {
         setresgid(user.gid, user.gid, user.gid).map_err(system("take the user's group"))?;
         seteuid(user.uid).map_err(system("take the user's rights"))?;
         for folder in &folders {
-            let able = access(folder, Access::WRITE_OK | Access::EXEC_OK);
+            // By the effective user: the real one is still root.
+            let able = accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
             able.map_err(|error| refused(&user, folder, error.into()))?;
         }
         Ok(Self { user: Some(user) })

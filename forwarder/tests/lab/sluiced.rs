@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -65,12 +65,27 @@ impl Place {
         fs::write(self.path("sluice.toml"), config).unwrap();
     }
 
+    /// What the daemon says, line by line, when it does not start.
+    pub fn fail_to_start(&self, netns: &Netns) -> Vec<String> {
+        let mut command = netns.command("timeout");
+        command.args(["30", env!("CARGO_BIN_EXE_sluiced"), "--config"]).arg(self.path("sluice.toml"));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said.lines().map(str::to_owned).collect()
+    }
+
     /// Starts the daemon in a namespace and waits until it answers.
     pub fn start(&self, netns: &Netns) -> Sluiced<'_> {
         let log = fs::File::create(self.path("log")).unwrap();
         let mut command = netns.command(env!("CARGO_BIN_EXE_sluiced"));
         command.arg("--config").arg(self.path("sluice.toml"));
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.adopt(child)
+    }
+
+    /// Takes a daemon of this place, or what runs it, and waits until it answers.
+    pub fn adopt(&self, child: Child) -> Sluiced<'_> {
         let mut sluiced = Sluiced { place: self, process: Process(child) };
         wait_for("sluiced answers", || {
             let ended = sluiced.process.0.try_wait().unwrap();

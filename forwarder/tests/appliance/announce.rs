@@ -3,31 +3,18 @@
 //!
 //! The BGP session goes over a wire of its own, not over the device that forwards: what a routing daemon is told, and what it
 //! makes of it, does not depend on that.
-#![cfg(feature = "dpdk")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test stops at the first surprise"
-)]
-
-#[path = "../lab/mod.rs"]
-mod lab;
-
 use std::time::Duration;
 
-use lab::bird::Bird;
-use lab::frr::Frr;
-use lab::netns::Netns;
-use lab::sluiced::{Place, Sluiced, USER};
-use lab::wait_for;
+use crate::lab::bird::Bird;
+use crate::lab::frr::Frr;
+use crate::lab::netns::Netns;
+use crate::lab::sluiced::{Place, Sluiced, USER};
+use crate::lab::{self, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Two halves of one prefix, one of them elsewhere, and IPv6.
-fn table() -> Value {
+pub(crate) fn table() -> Value {
     json!({
         "version": 1, "generation": 1,
         "datacenters": {"LHR": {"forwarders": ["10.0.0.1", "2001:db8:a::1"]}, "CDG": {"forwarders": ["10.1.0.1"]}},
@@ -57,7 +44,7 @@ protocol bgp sluice {
     ipv6 { import all; export none; };
 }";
 
-const READINESS: &str = "
+pub(crate) const READINESS: &str = "
 [readiness]
 file = \"run/ready\"
 interface = \"sluice-ready\"
@@ -88,7 +75,7 @@ impl Network {
     }
 }
 
-fn announce(place: &Place, daemon: &str) -> String {
+fn announcement(place: &Place, daemon: &str) -> String {
     let table = place.path("table.json");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
     lab::run(command.args(["table", "announce", "--daemon", daemon]).arg(table))
@@ -161,7 +148,7 @@ fn bird_announces_what_is_ready() {
     let (network, place) = (Network::new(), Place::new(&table()));
     let upstream = Bird::start(&network.upstream, UPSTREAM);
     let snippet = place.path("sluice.conf");
-    std::fs::write(&snippet, announce(&place, "bird")).unwrap();
+    std::fs::write(&snippet, announcement(&place, "bird")).unwrap();
     let config = documented("bird").replace("/etc/bird/sluice.conf", snippet.to_str().unwrap());
     let bird = Bird::start(&network.forwarder, &config);
     upstream.wait_for_session("sluice");
@@ -183,7 +170,7 @@ fn frr_announces_what_is_ready() {
     let (network, place) = (Network::new(), Place::new(&table()));
     let upstream = Bird::start(&network.upstream, UPSTREAM);
     let frr = Frr::start(&network.forwarder, documented("frr"));
-    frr.configure(&announce(&place, "frr"));
+    frr.configure(&announcement(&place, "frr"));
     upstream.wait_for_session("sluice");
     follow(&place, &network, &upstream, |_| {
         let communities = || upstream.ask("show route all 198.51.100.0/24");
@@ -196,7 +183,7 @@ fn frr_announces_what_is_ready() {
 }
 
 /// The interface of the readiness signal, as a unit of systemd or a script makes it.
-fn make_interface(netns: &Netns, owner: &str) {
+pub(crate) fn make_interface(netns: &Netns, owner: &str) {
     netns.ip(&format!("tuntap add dev sluice-ready mode tun {owner}"));
     netns.ip("link set sluice-ready up");
 }
@@ -209,11 +196,8 @@ fn an_interface_that_is_not_the_daemons_is_refused() {
     let (netns, place) = (Netns::new(), Place::new(&table()));
     place.configure(READINESS);
     let refused = |words: &str| {
-        let mut command = netns.command(env!("CARGO_BIN_EXE_sluiced"));
-        let output = command.arg("--config").arg(place.path("sluice.toml")).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.lines().last().unwrap().contains(words), "{said}");
+        let said = place.fail_to_start(&netns);
+        assert!(said.last().unwrap().contains(words), "{said:?}");
     };
     refused("sluice-ready is not there; make it before");
     for (owner, words) in [("user 12345", "sluice-ready belongs to uid 12345"), ("", "sluice-ready belongs to uid -1")]
