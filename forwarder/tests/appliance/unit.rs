@@ -108,6 +108,8 @@ fn sluiced_runs_by_hand_under_what_the_unit_grants() {
     let sluiced = place.adopt(child);
     wait_for("it is in service", || sluiced.is_in_service());
     wait_for("it gives the signals of readiness", || place.path("run/ready").exists());
+    let table = place.path("table.json");
+    assert!(sluiced.sluice(&["reload", table.to_str().unwrap(), "--force"]).status.success());
     assert!(sluiced.sluice(&["drain"]).status.success());
     // strace hands the signal on.
     let status = fs::read_to_string(format!("/proc/{}/task/{}/children", sluiced.pid(), sluiced.pid())).unwrap();
