@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 use tables::Faults;
 
 use super::affinity::{self, ControlCores, Cores, NoCore};
+use super::announcer::Announcer;
 use super::config::Config;
 use super::forwarder::Forwarder;
 use super::generations::{Loaded, summary};
@@ -24,7 +25,7 @@ use super::metrics::{self, MetricsServer};
 use super::next_hops::{Follower, Following, Underlay};
 use super::notify;
 use super::privileges::{PrivilegeError, Privileges};
-use super::readiness::{Announcer, Readiness, ReadinessError};
+use super::readiness::{Readiness, ReadinessError};
 use super::report::Conservation;
 use super::server::Server;
 use super::socket::{ControlSocket, SocketError};

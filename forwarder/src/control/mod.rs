@@ -9,6 +9,7 @@
 //! ```
 
 mod affinity;
+mod announcer;
 mod audit;
 pub mod capture;
 pub mod config;

@@ -9,15 +9,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
-use super::affinity::ControlCores;
 use super::config;
-use super::forwarder::Forwarder;
 use super::generations::lock;
 
 /// Between two looks whether it is in service.
@@ -98,7 +95,7 @@ impl Readiness {
     }
 
     /// Whether there are signals to give.
-    fn is_configured(&self) -> bool {
+    pub(super) fn is_configured(&self) -> bool {
         self.config.file.is_some() || self.config.interface.is_some()
     }
 
@@ -183,7 +180,7 @@ impl Readiness {
     }
 
     /// Takes the signals away for good.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
         self.settle(&mut state, false);
@@ -191,7 +188,7 @@ impl Readiness {
     }
 
     /// Waits for the next look; false at the end.
-    fn wait(&self) -> bool {
+    pub(super) fn wait(&self) -> bool {
         let waiting = |state: &mut State| !state.ended && !state.woken;
         let waited = self.changed.wait_timeout_while(lock(&self.state), INTERVAL, waiting);
         let (mut state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -217,40 +214,6 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
-}
-
-/// A thread that looks after the signals. Dropped, it takes them away.
-pub(super) struct Announcer {
-    forwarder: Arc<Forwarder>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Announcer {
-    /// Looks after the signals of `forwarder`, if it has any, on one of `cores`.
-    pub(super) fn start(forwarder: &Arc<Forwarder>, cores: &ControlCores) -> io::Result<Self> {
-        let mut announcer = Self { forwarder: Arc::clone(forwarder), thread: None };
-        if forwarder.readiness().is_configured() {
-            let (forwarder, cores) = (Arc::clone(forwarder), cores.clone());
-            let look = move || {
-                cores.apply();
-                let readiness = forwarder.readiness();
-                while readiness.wait() {
-                    readiness.update(forwarder.health().in_service);
-                }
-            };
-            announcer.thread = Some(thread::Builder::new().name("readiness".to_owned()).spawn(look)?);
-        }
-        Ok(announcer)
-    }
-}
-
-impl Drop for Announcer {
-    fn drop(&mut self) {
-        self.forwarder.readiness().end();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
