@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Network namespaces and the wires between them.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::run;
+
+/// Before the number of the process that made it.
+const PREFIX: &str = "sluice-lab-";
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -14,10 +18,17 @@ pub struct Netns {
 }
 
 impl Netns {
-    /// A namespace whose name no other test has; loopback is up.
+    /// A namespace whose name no other test has; loopback is up. What tests have left that were killed is removed.
     pub fn new() -> Self {
+        for left in run(Command::new("ip").args(["netns", "list"])).lines() {
+            let name = left.split_whitespace().next().unwrap_or_default();
+            let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+            if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                drop(Self { name: name.to_owned() });
+            }
+        }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let netns = Self { name: format!("sluice-{}-{number}", std::process::id()) };
+        let netns = Self { name: format!("{PREFIX}{}-{number}", std::process::id()) };
         run(Command::new("ip").args(["netns", "add", &netns.name]));
         netns.ip("link set lo up");
         netns
