@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A forwarder in a network namespace of its own, whose devices are memory and whose kernel interfaces are real: two veth pairs to
-//! another namespace, the network.
+//! A forwarder in a network namespace of its own, with real kernel interfaces. Its two devices are cables to another namespace, the
+//! network: what leaves by one is received there, and seen by the test.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +13,9 @@ use std::time::{Duration, Instant};
 use forwarder::io::memory::{MemoryIo, VecBuf};
 use forwarder::io::{Allocator, DeviceIndex, Nanos, PacketBuf, PacketIo, Received};
 use forwarder::wire::MacAddr;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space, set_capabilities};
 use serde_json::Value;
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::control_support::{Place, Running, core};
 use crate::frames::packet;
@@ -74,10 +77,11 @@ impl Namespaces {
 
     fn build(&self) {
         for (number, network) in [(0, 9), (1, 8)] {
-            let (forwarder, peer) = (&self.forwarder, &self.network);
-            ip(&format!("link add wan{number}-k netns {forwarder} type veth peer name up{number} netns {peer}"));
-            self.network(&format!("link set up{number} address 02:00:00:00:0{network}:02 up"));
-            self.forwarder(&format!("link set wan{number}-k up"));
+            self.network(&format!("tuntap add dev up{number} mode tap"));
+            self.network(&format!("link set up{number} address 02:00:00:00:0{network}:02 mtu 1600 up"));
+            // As the daemon wants them, so that one without rights can take them.
+            self.forwarder(&format!("tuntap add dev wan{number}-k mode tap"));
+            self.forwarder(&format!("link set wan{number}-k address 02:00:00:00:00:01 mtu 1600 up"));
             self.network(&format!("address add 10.0.{network}.2/24 dev up{number}"));
             self.forwarder(&format!("address add 10.0.{network}.1/24 dev wan{number}-k"));
             self.network(&format!("address add 2001:db8:{network}::2/64 dev up{number} nodad"));
@@ -131,19 +135,48 @@ impl Namespaces {
 
     /// Starts a daemon there.
     pub(crate) fn start(&self) -> Rig {
+        self.start_with(|| {})
+    }
+
+    /// One without any capability, as it is when it has become another user.
+    pub(crate) fn start_without_rights(&self) -> Rig {
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        self.start_with(move || set_capabilities(None, sets).unwrap())
+    }
+
+    fn start_with(&self, prepare: impl FnOnce() + Send + 'static) -> Rig {
         let place = Place::new();
         place.write("table.json", TABLE);
         place.write("sluice.toml", &config());
-        let (io, feed, frames) = Wire::new();
-        let path = Path::new("/run/netns").join(&self.forwarder);
-        // Threads and sockets are where their maker is.
-        let running = thread::spawn(move || {
-            let namespace = std::fs::File::open(path).unwrap();
-            move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Network)).unwrap();
+        let cables = inside(&self.network, || [0, 1].map(cable));
+        let (io, feed, frames) = Wire::new(cables);
+        let done = Arc::clone(&io.done);
+        let running = inside(&self.forwarder, move || {
+            prepare();
             Running::with(place, io)
         });
-        Rig { running: running.join().unwrap(), feed, frames }
+        Rig { running, feed, fed: AtomicU64::new(0), done, frames }
     }
+}
+
+/// Does something in a namespace: threads, sockets and interfaces are where their maker is.
+fn inside<T: Send + 'static>(namespace: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let path = Path::new("/run/netns").join(namespace);
+    let there = thread::spawn(move || {
+        let namespace = std::fs::File::open(path).unwrap();
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Network)).unwrap();
+        work()
+    });
+    there.join().unwrap()
+}
+
+/// The network's end of a device.
+fn cable(number: u8) -> SyncDevice {
+    let builder = DeviceBuilder::new().name(format!("up{number}")).layer(Layer::L2).inherit_enable_state();
+    let cable = builder.build_sync().unwrap();
+    cable.set_nonblocking(true).unwrap();
+    cable
 }
 
 impl Drop for Namespaces {
@@ -182,10 +215,12 @@ fn config() -> String {
 pub(crate) struct Rig {
     pub(crate) running: Running,
     feed: Sender<Vec<u8>>,
+    fed: AtomicU64,
+    done: Arc<AtomicU64>,
     frames: Receiver<Left>,
 }
 
-/// A frame that left.
+/// A frame that left, and was not the kernel's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) device: u8,
@@ -205,20 +240,15 @@ impl Left {
 }
 
 impl Rig {
-    pub(crate) fn feed(&self, frame: Vec<u8>) {
-        self.feed.send(frame).unwrap();
-    }
-
-    /// What leaves of a frame, if anything does. Nothing else may be under way.
+    /// What leaves of a frame, if anything does. Counters have it then.
     pub(crate) fn send(&self, frame: Vec<u8>) -> Option<Left> {
-        let before = self.running.forwarder.stats().counters.rx;
-        self.feed(frame);
+        let fed = self.fed.fetch_add(1, Ordering::Relaxed) + 1;
+        self.feed.send(frame).unwrap();
         let start = Instant::now();
-        while self.running.forwarder.stats().counters.rx == before {
+        while self.done.load(Ordering::Acquire) < fed {
             assert!(start.elapsed() < PATIENCE, "the frame was never received");
             thread::sleep(Duration::from_micros(50));
         }
-        // Counters are published after the frame has left.
         self.frames.try_recv().ok()
     }
 
@@ -255,17 +285,33 @@ impl Rig {
     }
 }
 
-/// Two devices in memory.
+/// Two devices, and a test that feeds the first.
 struct Wire {
     feed: Receiver<Vec<u8>>,
     frames: Sender<Left>,
+    cables: [SyncDevice; 2],
     memory: MemoryIo,
+    /// Frames fed in the round that runs.
+    taken: u64,
+    /// In those that have ended.
+    done: Arc<AtomicU64>,
 }
 
 impl Wire {
-    fn new() -> (Self, Sender<Vec<u8>>, Receiver<Left>) {
+    fn new(cables: [SyncDevice; 2]) -> (Self, Sender<Vec<u8>>, Receiver<Left>) {
         let ((feeder, feed), (frames, left)) = (channel(), channel());
-        (Self { feed, frames, memory: MemoryIo::new(2) }, feeder, left)
+        let wire = Self { feed, frames, cables, memory: MemoryIo::new(2), taken: 0, done: Arc::default() };
+        (wire, feeder, left)
+    }
+}
+
+/// Whether a frame is GUE or an ICMP error, neither of which the kernel sends here.
+fn is_ours(frame: &[u8]) -> bool {
+    const GUE: [u8; 2] = 6080_u16.to_be_bytes();
+    match frame[12..14] {
+        [0x08, 0x00] => frame[23] == 1 || (frame[23] == 17 && frame[36..38] == GUE),
+        [0x86, 0xdd] => frame[20] == 17 && frame[56..58] == GUE,
+        _ => false,
     }
 }
 
@@ -279,21 +325,33 @@ impl PacketIo for Wire {
     type Buf = VecBuf;
 
     fn receive(&mut self, device: DeviceIndex, frames: &mut Vec<VecBuf>, max: usize) -> Received {
+        let before = frames.len();
         if device == DeviceIndex(0) {
-            let before = frames.len();
+            self.done.fetch_add(self.taken, Ordering::Release);
             frames.extend(self.feed.try_iter().take(max).map(|frame| VecBuf::new(&frame)));
-            if frames.len() == before {
-                // The test's other threads need the core, too.
-                thread::sleep(Duration::from_micros(20));
-            }
+            self.taken = (frames.len() - before) as u64;
+        }
+        let mut frame = [0; 2048];
+        while frames.len() - before < max
+            && let Ok(len) = self.cables[usize::from(device.0)].recv(&mut frame)
+        {
+            frames.push(VecBuf::new(&frame[..len]));
+        }
+        if frames.len() == before {
+            // The test's other threads need the core, too.
+            thread::sleep(Duration::from_micros(20));
         }
         Received::default()
     }
 
     fn transmit(&mut self, device: DeviceIndex, frames: &mut Vec<VecBuf>) {
         for frame in frames.drain(..) {
-            // Nobody looks any more when the test is over.
-            let _ = self.frames.send(Left { device: device.0, frame: frame.data().to_vec() });
+            // An interface that is down takes none.
+            let _ = self.cables[usize::from(device.0)].send(frame.data());
+            if is_ours(frame.data()) {
+                // Nobody looks any more when the test is over.
+                let _ = self.frames.send(Left { device: device.0, frame: frame.data().to_vec() });
+            }
         }
     }
 
@@ -304,6 +362,6 @@ impl PacketIo for Wire {
     }
 
     fn now(&self) -> Nanos {
-        Nanos(0)
+        Nanos::monotonic()
     }
 }

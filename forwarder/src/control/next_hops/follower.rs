@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use netlink_packet_route::AddressFamily;
 
 use super::Underlay;
+use super::kernel::Place;
 use super::netlink::{Changes, Netlink};
-use super::requests::Requests;
+use super::requests::{self, Requests};
 use crate::control::affinity::ControlCores;
 use crate::control::generations::{Generations, Published, lock};
 use crate::pipeline::narrow::TooNarrow;
@@ -39,7 +40,7 @@ pub(in crate::control) struct Follower {
     looked: Instant,
     /// What the log said last of what can't be reached, if anything can't, and when.
     told: Option<(Option<String>, Instant)>,
-    /// The kernel has refused a request, and the log says so.
+    /// The kernel has refused a request, so datagrams have to do.
     was_refused: bool,
 }
 
@@ -207,23 +208,30 @@ impl Follower {
         has_changed || !expired.is_empty()
     }
 
-    /// Asks the kernel to look for the neighbours that are wanted. Right after reading: the kernel takes the request as word that an
+    /// Has the kernel look for the neighbours that are wanted. Right after reading: the kernel takes the request as word that an
     /// entry is not permanent, which it may have become meanwhile.
     fn ask(&mut self, underlay: &Underlay) {
         let wanted = lock(&underlay.resolver).wanted();
         for place in self.requests.due(&wanted, Instant::now()) {
-            match self.netlink.request(place) {
+            match self.request(place) {
                 Ok(()) => drop(underlay.counts.requests.fetch_add(1, Relaxed)),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.was_refused => {
-                    self.was_refused = true;
-                    tracing::error!(
-                        "the kernel does not let us ask for neighbours: {error}; give the daemon CAP_NET_ADMIN"
-                    );
-                }
                 // The interface has just gone, or is switched off; its routes will follow.
                 Err(error) => tracing::debug!(?place, "cannot ask for a neighbour: {error}"),
             }
         }
+    }
+
+    fn request(&mut self, place: Place) -> io::Result<()> {
+        if !self.was_refused {
+            match self.netlink.request(place) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.was_refused = true;
+                    tracing::info!("without CAP_NET_ADMIN neighbours are looked for by datagrams to their port 9");
+                }
+                done => return done,
+            }
+        }
+        requests::send(place)
     }
 
     /// Says in the log what can't be reached, when that is another than it was.

@@ -7,7 +7,7 @@
 //!                         └───────────────── paths that are too narrow ◄───────────────────────┘
 //! ```
 //!
-//! [`resolver`], [`kernel`], [`path_mtu`] and [`requests`] are pure; only `netlink` talks to the kernel.
+//! [`resolver`], [`kernel`] and [`path_mtu`] are pure. `netlink` talks to the kernel, and [`requests`] where it is not heard.
 
 mod follower;
 pub mod kernel;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which neighbours the kernel is to be asked to look for, and how often.
+//! Which neighbours the kernel is to be asked to look for, and how often; and how without the right to ask.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::kernel::Place;
@@ -11,6 +13,9 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests a second, all neighbours together.
 pub const RATE: usize = 500;
+
+/// Where datagrams do no harm (RFC 863).
+const DISCARD: u16 = 9;
 
 /// Requests that were made.
 #[derive(Debug, Default)]
@@ -36,6 +41,19 @@ impl Requests {
         self.asked.extend(due.iter().map(|&place| (place, now)));
         due
     }
+}
+
+/// Gives the kernel something to send to a neighbour: an empty datagram. It needs no right, but a route that has the neighbour on its
+/// interface's link.
+pub(super) fn send((interface, address): Place) -> io::Result<()> {
+    let (own, to): (IpAddr, SocketAddr) = match address {
+        IpAddr::V4(address) => (Ipv4Addr::UNSPECIFIED.into(), (address, DISCARD).into()),
+        // The interface counts where the address is link-local.
+        IpAddr::V6(address) => (Ipv6Addr::UNSPECIFIED.into(), SocketAddrV6::new(address, DISCARD, 0, interface).into()),
+    };
+    let socket = UdpSocket::bind((own, 0))?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(&[], to).map(drop)
 }
 
 #[cfg(test)]
