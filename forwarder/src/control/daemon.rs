@@ -289,6 +289,7 @@ impl<B: Backend> Daemon<B> {
     /// Waits until something ends the daemon, then stops the workers and lets the devices flush.
     pub fn wait(self) -> Result<(), DaemonError> {
         let mut event = self.events.recv();
+        notify::stopping();
         drop(self.announcer);
         let linger = self.forwarder.config().readiness.linger;
         if let Ok(Event::Stop(why)) = event
@@ -304,7 +305,6 @@ impl<B: Backend> Daemon<B> {
             Ok(Event::WorkerEnded(worker)) => tracing::error!("stopping: worker {worker} has ended by itself"),
             Err(_) => tracing::error!("stopping: nothing is left to wait for"),
         }
-        notify::stopping();
         drop(self.server);
         drop(self.metrics);
         drop(self.watchdog);

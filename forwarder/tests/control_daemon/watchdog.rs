@@ -119,8 +119,9 @@ const TEST: &str = "watchdog::systemd_hears_of_it_while_all_workers_poll";
 
 /// A daemon whose worker polls, stands still, and polls again.
 fn daemon() {
-    let worker = Stuck::new();
-    let mut running = worker.run();
+    let (worker, place) = (Stuck::new(), Place::new());
+    place.configure("[readiness]\nlinger = 1");
+    let mut running = worker.run_in(place);
     worker.stuck.store(false, Ordering::Relaxed);
     std::thread::sleep(Duration::from_secs(1));
     worker.stuck.store(true, Ordering::Relaxed);
@@ -144,11 +145,15 @@ fn systemd_hears_of_it_while_all_workers_poll() {
     child.args([TEST, "--exact"]).env(CHILD, "1").env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
     let mut child = child.env_remove("WATCHDOG_PID").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let mut told = Vec::new();
-    while told.last().is_none_or(|last: &String| !last.contains("STOPPING=1")) {
+    let hear = || {
         let mut message = [0; 256];
         let length = socket.recv(&mut message).unwrap();
-        told.push(String::from_utf8(message[..length].to_vec()).unwrap().trim_end().to_owned());
+        String::from_utf8(message[..length].to_vec()).unwrap().trim_end().to_owned()
+    };
+    while told.last().is_none_or(|last: &String| !last.contains("STOPPING=1")) {
+        told.push(hear());
     }
+    assert_eq!(hear(), "WATCHDOG=1", "it forwards on, and that it stops was said before");
     assert!(child.wait().unwrap().success());
     assert_eq!(told[0], "READY=1\nSTATUS=forwarding");
     let at = |text: &str| told.iter().position(|message| message == text).unwrap_or_else(|| panic!("{told:?}"));
