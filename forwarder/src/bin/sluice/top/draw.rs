@@ -19,7 +19,7 @@ const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 
 /// Lines of the head.
-const HEAD: u16 = 4;
+const HEAD: u16 = 5;
 /// Lines of cores and devices at most, borders and heading included.
 const CORES: u16 = 11;
 /// Lines of the reloads, border included.
@@ -88,7 +88,8 @@ fn head_lines<'a>(rates: &'a Rates, trouble: Option<&'a str>) -> Vec<Line<'a>> {
             format!("burst   p50 {p50}  p99 {p99}  p99.9 {p999}  max {max}")
         },
     );
-    let kernel = format!("   kernel {}/s  held {}", quantity(rates.exception), top.counters.held);
+    let [to, from, lost] = [rates.exception, rates.kernel_tx, rates.kernel_drops].map(quantity);
+    let kernel = format!("kernel  to it {to}/s  from it {from}/s, lost {lost}/s   held {}", top.counters.held);
     let last = match (trouble, top.health.reasons.first()) {
         (Some(trouble), _) => Line::styled(format!("no answer: {trouble}"), BAD),
         (None, Some(reason)) => {
@@ -98,7 +99,7 @@ fn head_lines<'a>(rates: &'a Rates, trouble: Option<&'a str>) -> Vec<Line<'a>> {
         }
         (None, None) => Line::styled("every packet is accounted for", FAINT),
     };
-    vec![Line::from(state), traffic, Line::from(latency + &kernel), last]
+    vec![Line::from(state), traffic, Line::from(latency), Line::from(kernel), last]
 }
 
 fn cores_table(rates: &Rates) -> Table<'static> {
@@ -228,6 +229,7 @@ mod tests {
             "rx    1.0 kpps    800 kb/s",
             "drops    10 /s",
             "burst   p50 1.0 µs  p99 8.0 µs  p99.9 8.0 µs  max 8.0 µs",
+            "kernel  to it 0 /s  from it 20 /s, lost 3 /s   held 0",
             "0 on 5",
             "25 %",
             "wan0",

@@ -15,6 +15,8 @@ pub(super) struct Rates {
     pub(super) rx: Rate,
     pub(super) tx: Rate,
     pub(super) exception: f64,
+    pub(super) kernel_tx: f64,
+    pub(super) kernel_drops: f64,
     pub(super) dropped: f64,
     pub(super) latency: Option<Latency>,
     pub(super) workers: Vec<WorkerRate>,
@@ -83,6 +85,8 @@ impl Rates {
             rx: rate(|top| top.counters.rx, |top| top.counters.rx_bytes),
             tx: rate(|top| top.counters.tx, |top| top.counters.tx_bytes),
             exception: of(|top| top.counters.exception),
+            kernel_tx: of(|top| top.counters.kernel_tx),
+            kernel_drops: of(|top| top.counters.kernel_drops),
             dropped: of(|top| top.counters.drops.values().sum()),
             latency: latency(before, &top),
             workers: workers(before, &top, seconds),
@@ -201,6 +205,7 @@ pub(super) mod tests {
         let mut counters = Counters::default();
         (counters.rx, counters.rx_bytes) = (1_000 * seconds, 100_000 * seconds);
         (counters.tx, counters.tx_bytes) = (990 * seconds, 150_000 * seconds);
+        (counters.kernel_tx, counters.kernel_drops) = (20 * seconds, 3 * seconds);
         counters.drop(DropReason::UnallocatedPort, 10 * seconds);
         let queue = QueueTop {
             rx_packets: counters.rx,
@@ -263,6 +268,7 @@ pub(super) mod tests {
         assert!(rates.is_live);
         assert_eq!(rates.rx, Rate { packets: 1_000.0, bits: 800_000.0 });
         assert_eq!((rates.tx.packets, rates.dropped, rates.exception), (990.0, 10.0, 0.0));
+        assert_eq!((rates.kernel_tx, rates.kernel_drops), (20.0, 3.0));
         assert_eq!(rates.latency, Some(Latency { p50: 1_000, p99: 8_000, p999: 8_000, max: 8_000 }));
         let worker = &rates.workers[0];
         assert_eq!((worker.busy, worker.rx, worker.fill, worker.hit), (Some(0.25), 1_000.0, 10.0, 0.25));
