@@ -25,6 +25,8 @@ use forwarder::control::daemon::Daemon;
 use forwarder::control::report::{KernelReport, Stats};
 use forwarder::io::memory::MemoryIo;
 use network::{CABLE, Network};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use serde_json::json;
 
 const TAP: &str = "wan0-k";
 const LARGE: u16 = 9000;
@@ -156,6 +158,40 @@ fn an_interface_that_is_down_or_gone_costs_its_frames_and_nothing_else() {
     feeder.feed(frame(3000));
     wait_for(|| running.forwarder.stats().counters.tx == 1);
     assert!(side(&running.forwarder.stats()).unwritten >= 5);
+    running.stop().unwrap();
+}
+
+#[test]
+fn an_interface_that_is_gone_shows_and_can_be_made_by_hand_where_the_daemon_may_not() {
+    let Some(network) = Network::new(1500) else { return };
+    let by_hand = || {
+        network.boxed.ip(&["tuntap", "add", "dev", TAP, "mode", "tap", "user", "0"]);
+        let mtu = LARGE.to_string();
+        network.boxed.ip(&["link", "set", TAP, "address", "02:00:00:00:00:01", "mtu", &mtu, "up"]);
+    };
+    by_hand();
+    let (mut running, feeder) = network.boxed.inside(|| {
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+        let (feed, feeder) = Feed::new();
+        (Running::start(place(1), Memory(vec![feed])), feeder)
+    });
+    let health = || running.client().result("status", json!({}))["health"].clone();
+    let reasons = || health()["reasons"].clone();
+    assert_eq!(reasons(), json!([]));
+
+    network.boxed.ip(&["link", "delete", TAP]);
+    wait_for(|| reasons() != json!([]));
+    assert_eq!(reasons()[0]["code"], "kernel_path_gone", "{}", reasons());
+    assert_eq!((&health()["state"], &health()["in_service"]), (&json!("degraded"), &json!(true)));
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(network.boxed.interface(TAP).is_none(), "it may not make one");
+
+    by_hand();
+    wait_for(|| reasons() == json!([]));
+    let before = statistic(&network, "rx", "packets");
+    feeder.feed(arp());
+    wait_for(|| statistic(&network, "rx", "packets") > before);
     running.stop().unwrap();
 }
 

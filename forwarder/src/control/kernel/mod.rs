@@ -83,6 +83,7 @@ pub(super) fn start<B: PacketBuf>(
     let policer = Policer::new(settings.devices.len(), &config.kernel.from);
     let stop = Arc::new(AtomicBool::new(false));
     let mut thread = Thread::new(served, receivers, sender, policer, Arc::clone(tallies), common.largest_frame);
+    thread.report();
     let (cores, until) = (cores.clone(), Arc::clone(&stop));
     let body = move || {
         cores.apply();

@@ -38,11 +38,13 @@ pub(super) struct Served {
     tap: Option<Tap>,
     /// When it was lost, or last tried to open it again.
     tried: Instant,
+    /// The log says why it does not come back.
+    told: bool,
 }
 
 impl Served {
     pub(super) fn new(device: DeviceIndex, spec: TapSpec, tap: Tap) -> Self {
-        Self { device, spec, tap: Some(tap), tried: Instant::now() }
+        Self { device, spec, tap: Some(tap), tried: Instant::now(), told: false }
     }
 
     /// Whether the kernel took it.
@@ -75,7 +77,7 @@ impl Served {
     /// Lets the interface go.
     fn lose(&mut self, error: &io::Error) {
         tracing::error!("{} is gone: {error}; it is opened again as soon as that works", self.spec);
-        (self.tap, self.tried) = (None, Instant::now());
+        (self.tap, self.tried, self.told) = (None, Instant::now(), false);
     }
 
     /// Opens it again if it is gone.
@@ -86,6 +88,10 @@ impl Served {
                 Ok(tap) => {
                     tracing::info!("{} is back", self.spec);
                     self.tap = Some(tap);
+                }
+                Err(error) if error.is_refused() && !self.told => {
+                    self.told = true;
+                    tracing::error!("sluiced may no longer make {}; do it by hand: {}", self.spec, self.spec.by_hand());
                 }
                 Err(error) => tracing::debug!("{error}"),
             }
@@ -124,7 +130,6 @@ impl Thread {
     /// Serves until `stop` is set.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         let mut last = Instant::now();
-        self.report();
         while !stop.load(Ordering::Relaxed) {
             let passed = self.deliver() + self.collect();
             if passed > 0 {
@@ -138,7 +143,7 @@ impl Thread {
     }
 
     /// Says which interfaces are there.
-    fn report(&self) {
+    pub(super) fn report(&self) {
         for served in &self.served {
             self.tallies.set_open(served.device, served.tap.is_some());
         }

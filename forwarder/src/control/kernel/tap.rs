@@ -41,6 +41,13 @@ pub struct TapError {
     hint: &'static str,
 }
 
+impl TapError {
+    /// Whether it takes a right that this process does not have.
+    pub(super) fn is_refused(&self) -> bool {
+        self.source.kind() == ErrorKind::PermissionDenied
+    }
+}
+
 /// An open interface. It goes when this is dropped, unless somebody has made it to stay.
 pub(super) struct Tap(SyncDevice);
 
@@ -89,6 +96,15 @@ impl AsFd for Tap {
 }
 
 impl TapSpec {
+    /// How somebody else makes it, so that this process may open it.
+    pub(super) fn by_hand(&self) -> String {
+        let Self { interface, mac, mtu, .. } = self;
+        let (user, mtu) = (rustix::process::geteuid().as_raw(), mtu.min(&LARGEST_MTU));
+        format!(
+            "ip tuntap add dev {interface} mode tap user {user} && ip link set {interface} address {mac} mtu {mtu} up"
+        )
+    }
+
     fn failure(&self, step: &'static str, source: io::Error) -> TapError {
         let hint = match (source.kind(), Errno::from_io_error(&source)) {
             (ErrorKind::NotFound, _) => "; load the kernel's module (modprobe tun), or take `kernel` out",
@@ -133,5 +149,11 @@ mod tests {
             assert!(text.contains(words), "{text}");
         }
         assert!(!text("bring up", Errno::INVAL).contains("no TAP interface"));
+        assert!(spec.failure("open", Errno::PERM.into()).is_refused());
+        let user = rustix::process::geteuid().as_raw();
+        let by_hand = format!(
+            "ip tuntap add dev wan0-k mode tap user {user} && ip link set wan0-k address 02:00:00:00:00:01 mtu 1500 up"
+        );
+        assert_eq!(spec.by_hand(), by_hand);
     }
 }

@@ -5,7 +5,9 @@ use super::snapshot::WorkerSnapshot;
 use crate::control::config::Config;
 use crate::control::report::{Health, Reason, ReloadStatus};
 use crate::counters;
+use crate::io::DeviceIndex;
 use crate::io::hardware::Hardware;
+use crate::kernel::tally::KernelTallies;
 
 /// A pool is short when less than one buffer in so many is free: bursts then find none.
 const FREE_SHARE: u64 = 16;
@@ -34,7 +36,13 @@ pub(super) struct Changes<'a> {
 }
 
 /// Judges.
-pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hardware, changes: Changes<'_>) -> Health {
+pub(super) fn judge(
+    config: &Config,
+    workers: &[WorkerSnapshot],
+    hardware: &Hardware,
+    kernel: &KernelTallies,
+    changes: Changes<'_>,
+) -> Health {
     let mut reasons = Vec::new();
     let mut reason = |code: &str, message: String| reasons.push(Reason { code: code.to_owned(), message });
     if let Some(by) = changes.draining {
@@ -57,6 +65,12 @@ pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hard
     }
     for (device, _) in config.devices.iter().zip(&hardware.devices).filter(|(_, health)| !health.link_up) {
         reason("link_down", format!("device {} has no link; check its cable and its peer", device.name));
+    }
+    // What is for servers passes without it. A session over it has ended by itself, and with that what it announces.
+    for (device, index) in config.devices.iter().zip((0..=u8::MAX).map(DeviceIndex)) {
+        let Some(interface) = device.kernel.as_ref().filter(|_| !kernel.is_open(index)) else { continue };
+        let name = &device.name;
+        reason("kernel_path_gone", format!("the interface {interface} of device {name} is gone; the log says why"));
     }
     for pool in hardware.pools.iter().filter(|pool| pool.size.saturating_sub(pool.in_use) < pool.size / FREE_SHARE) {
         let (name, size, free) = (&pool.name, pool.size, pool.size.saturating_sub(pool.in_use));
@@ -88,12 +102,13 @@ pub(super) fn judge(config: &Config, workers: &[WorkerSnapshot], hardware: &Hard
 }
 
 /// Every code of a reason, so that a metric exists before it is needed.
-pub(super) const CODES: [&str; 11] = [
+pub(super) const CODES: [&str; 12] = [
     "draining",
     "worker_stalled",
     "no_next_hop",
     "next_hops_unresolved",
     "link_down",
+    "kernel_path_gone",
     "buffers_short",
     "reload_failed",
     "not_kept",
@@ -133,6 +148,11 @@ mod tests {
         Hardware { devices, pools: vec![PoolReport { name: "frames".to_owned(), size: 1600, in_use }] }
     }
 
+    /// No interface is open.
+    fn none() -> KernelTallies {
+        KernelTallies::new(1, 1)
+    }
+
     fn codes(health: &Health) -> Vec<&str> {
         health.reasons.iter().map(|reason| reason.code.as_str()).collect()
     }
@@ -140,10 +160,14 @@ mod tests {
     #[test]
     fn all_is_well() {
         let hop = "next_hop_mac = \"02:00:00:00:00:02\"";
-        let health = judge(&config(hop), &[worker(false, 5)], &hardware(true, 1500), Changes::default());
+        let health = judge(&config(hop), &[worker(false, 5)], &hardware(true, 1500), &none(), Changes::default());
         assert_eq!((health.state.as_str(), codes(&health)), (Health::READY, vec![]));
         // A backend without hardware has nothing to say against it.
-        assert!(judge(&config(hop), &[worker(false, 5)], &Hardware::default(), Changes::default()).reasons.is_empty());
+        assert!(
+            judge(&config(hop), &[worker(false, 5)], &Hardware::default(), &none(), Changes::default())
+                .reasons
+                .is_empty()
+        );
     }
 
     #[test]
@@ -161,17 +185,19 @@ mod tests {
             not_kept: Some("the disk is full"),
             instead: Some("it is older"),
             unresolved: Some("nobody answers"),
-            is_cut_off: false,
+            is_cut_off: true,
             not_announced: Some("the file is gone"),
             draining: Some("uid 7"),
         };
-        let health = judge(&config(""), &[worker(true, 6)], &hardware(false, 1501), changes);
+        let health =
+            judge(&config("kernel = \"wan0-k\""), &[worker(true, 6)], &hardware(false, 1501), &none(), changes);
         assert_eq!((health.state.as_str(), codes(&health)), (Health::DRAINING, CODES.to_vec()));
         let text: String = health.reasons.iter().map(|reason| format!("{}\n", reason.message)).collect();
         for word in [
             "core 3",
-            "next_hop_mac",
-            "wan0",
+            "for anybody",
+            "device wan0 has no link",
+            "wan0-k",
             "99 of 1600",
             "it was refused",
             "disk is full",
@@ -189,7 +215,7 @@ mod tests {
     fn what_does_not_keep_it_from_forwarding_leaves_it_in_service() {
         let hop = "next_hop_mac = \"02:00:00:00:00:02\"";
         let well = || [worker(false, 5)];
-        let judged = |hop, workers: &[_], changes| judge(&config(hop), workers, &Hardware::default(), changes);
+        let judged = |hop, workers: &[_], changes| judge(&config(hop), workers, &Hardware::default(), &none(), changes);
         let changes =
             Changes { not_kept: Some("the disk is full"), instead: Some("it is older"), ..Changes::default() };
         let degraded = judged(hop, &well(), changes);
@@ -199,6 +225,11 @@ mod tests {
         let stalled = judged(hop, &[worker(true, 5)], Changes::default());
         assert_eq!((stalled.state.as_str(), stalled.in_service), (Health::DEGRADED, false));
         assert!(!judged("", &well(), Changes::default()).in_service, "without a next hop");
+        let gone = judged("kernel = \"wan0-k\"", &well(), Changes::default());
+        assert_eq!(
+            (gone.state.as_str(), codes(&gone), gone.in_service),
+            (Health::DEGRADED, vec!["kernel_path_gone"], true)
+        );
         assert!(OUT_OF_SERVICE.iter().all(|code| CODES.contains(code)));
     }
 }

@@ -146,7 +146,7 @@ fn judge(
         unresolved: unresolved.as_deref(),
         is_cut_off: next_hops.is_some_and(NextHopsStatus::is_cut_off),
     };
-    health::judge(forwarder.config(), workers, hardware, changes)
+    health::judge(forwarder.config(), workers, hardware, forwarder.kernel(), changes)
 }
 
 fn workers(forwarder: &Forwarder) -> Vec<WorkerSnapshot> {
