@@ -7,7 +7,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{DeviceTally, bytes, tally};
+use super::DeviceTally;
+use super::path::{bytes, tally};
 use crate::capture::Witness;
 use crate::counters::{Counters, DropReason};
 use crate::io::{DeviceIndex, Nanos, PacketBuf, PacketIo};

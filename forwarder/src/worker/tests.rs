@@ -10,7 +10,7 @@ use tables::Publisher;
 
 use super::*;
 use crate::io::memory::{MemoryIo, VecBuf};
-use crate::io::{Allocator, Nanos};
+use crate::io::{Allocator, Nanos, PacketBuf, Received};
 use crate::testing::{self, ELSEWHERE, FIRST_OWNER, FREE_PORT, OWNED_PORT, SECOND_OWNER, SLICED, UNASSIGNED};
 
 const WAN: DeviceIndex = DeviceIndex(0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The forwarder's configuration file (contract section 2): TOML, read and checked as a whole.
 
+mod device;
 mod problem;
 mod read;
 mod section;
