@@ -12,6 +12,7 @@ mod daemon;
 mod feeder;
 mod network;
 mod packet;
+mod paper;
 mod pcap;
 mod replay;
 mod report;
@@ -28,7 +29,7 @@ use analysis::Analysis;
 use daemon::{Daemon, Places};
 use feeder::Feeder;
 use network::{Network, UNDERLAY4, UNDERLAY6};
-use report::{Paper, grouped};
+use paper::{Paper, grouped};
 use traffic::{PACKETS, Traffic};
 
 /// Packets before the reload, and again after it.
