@@ -25,7 +25,7 @@ impl Frr {
             let path = |name: &str| frr.folder.path().join(format!("{daemon}{name}"));
             fs::write(path(".conf"), "").unwrap();
             let log = fs::File::create(path(".log")).unwrap();
-            let mut command = netns.command(&format!("/usr/lib/frr/{daemon}"));
+            let mut command = netns.command(format!("/usr/lib/frr/{daemon}"));
             command.args(["-P", "0", "--log", "stdout", "-f"]).arg(path(".conf"));
             command.arg("-i").arg(path(".pid")).arg("--vty_socket").arg(frr.folder.path());
             command.arg("-z").arg(frr.folder.path().join("zserv.api"));

@@ -8,8 +8,14 @@ pub mod frr;
 pub mod netns;
 pub mod sluiced;
 
+use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+
+/// Whether whoever started this wants it to end: what waits stops then, and all goes as at any other end.
+pub static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// How long anything may take before a test gives up; generous, since the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,7 +27,7 @@ pub fn possible(programs: &[&str]) -> bool {
         places.iter().any(|place| std::path::Path::new(place).join(program).exists())
     };
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: network namespaces take root");
+        eprintln!("skipped: needs root (network namespaces)");
         return false;
     }
     if let Some(missing) = programs.iter().find(|program| !found(program)) {
@@ -36,8 +42,22 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let give_up = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < give_up, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
+}
+
+/// Sleeps, and stops this thread if all is to end.
+pub fn pause(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        assert!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+}
+
+/// A program of this build, which cargo puts one folder above tests and examples.
+pub fn program(name: &str) -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
 }
 
 /// Runs a command that has to succeed; what it printed.

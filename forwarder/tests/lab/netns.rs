@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Network namespaces and the wires between them.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::run;
 
@@ -40,10 +47,19 @@ impl Netns {
     }
 
     /// A command that runs in it.
-    pub fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name, program]);
+        command.args(["netns", "exec", &self.name]).arg(program);
         command
+    }
+
+    /// Starts a thread in it.
+    pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let file = File::open(Path::new("/run/netns").join(&self.name)).unwrap();
+        thread::spawn(move || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            work()
+        })
     }
 
     /// A wire to another one, an interface with these addresses at each end.
@@ -61,6 +77,12 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
+        // A test that was killed leaves its daemons behind, and nobody else's are in here.
+        let inside = Command::new("ip").args(["netns", "pids", &self.name]).output();
+        let pids = inside.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).output();
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::netns::Netns;
-use super::{Process, wait_for};
+use super::{Process, program, wait_for};
 
 /// Who it becomes: a user that every system has, and that owns nothing.
 pub const USER: &str = "nobody";
@@ -68,7 +68,7 @@ impl Place {
     /// What the daemon says, line by line, when it does not start.
     pub fn fail_to_start(&self, netns: &Netns) -> Vec<String> {
         let mut command = netns.command("timeout");
-        command.args(["30", env!("CARGO_BIN_EXE_sluiced"), "--config"]).arg(self.path("sluice.toml"));
+        command.arg("30").arg(program("sluiced")).arg("--config").arg(self.path("sluice.toml"));
         let output = command.stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
@@ -78,7 +78,7 @@ impl Place {
     /// Starts the daemon in a namespace and waits until it answers.
     pub fn start(&self, netns: &Netns) -> Sluiced<'_> {
         let log = fs::File::create(self.path("log")).unwrap();
-        let mut command = netns.command(env!("CARGO_BIN_EXE_sluiced"));
+        let mut command = netns.command(program("sluiced"));
         command.arg("--config").arg(self.path("sluice.toml"));
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.adopt(child)
@@ -110,7 +110,7 @@ pub struct Sluiced<'a> {
 impl Sluiced<'_> {
     /// Runs `sluice WORDS --json` beside it.
     pub fn sluice(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        let mut command = Command::new(program("sluice"));
         command.args(words).arg("--json").arg("--socket").arg(self.place.path("run/control.sock"));
         command.stdin(Stdio::null()).output().unwrap()
     }
