@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET ?= $(CURDIR)/target
 export CARGO_TARGET_DIR := $(TARGET)
 
-# cargo-nextest where it is installed, cargo's own runner elsewhere. Both build the demo, which a test needs.
+# cargo-nextest where it is installed, cargo's own runner elsewhere. Both build the demo and the lab, which tests need.
 run := $(if $(shell command -v cargo-nextest),nextest run,test) --locked
 
 # The model checker: another cfg for every crate, so a target folder of its own.
@@ -19,22 +19,26 @@ title = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps build demo test fuzz fmt lint bench instructions deny install package words clean
+.PHONY: help deps build demo lab-appliance test fuzz fmt lint bench instructions deny install package words clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install what the build needs (apt, as root), or say what is missing
 	@.ci/deps
 
-build: deps ## Build sluice, sluiced and the demo in release mode
+build: deps ## Build sluice, sluiced, the demo and the lab in release mode
 	$(call title,build)
-	$(CARGO) build --release --locked -p forwarder --bin sluice --example demo
+	$(CARGO) build --release --locked -p forwarder --bin sluice --example demo --example lab
 	@! ldd $(TARGET)/release/sluice | grep librte   # an operator's machine has no DPDK
 	$(CARGO) build --release --locked -p forwarder --bin sluiced --features dpdk
 
 demo: build ## Forward real frames through DPDK, and swap the table meanwhile
 	@$(TARGET)/release/examples/demo
+
+lab-appliance: build ## Show a whole appliance in network namespaces: BGP, a flood, a drain (as root)
+	@.ci/deps test
+	@$(TARGET)/release/examples/lab
 
 test: START := $(shell date +%s)
 test: lint ## Run every check and every test
