@@ -87,8 +87,8 @@ fn a_table_is_announced_in_three_ways() {
     assert_eq!(announce(&["--json", "--daemon", "bird"]).good_json(), prefixes);
     assert_eq!(
         announce(&["--daemon", "frr", "--interface", "up0"]).good(),
-        "ip route 198.51.100.0/24 up0 tag 6080\nip route 198.51.100.0/24 blackhole 250\n\
-         ipv6 route 2001:db8:e::/64 up0 tag 6080\nipv6 route 2001:db8:e::/64 blackhole 250\n"
+        "ip route 198.51.100.0/24 up0 tag 6080\nip route 198.51.100.0/24 blackhole 2\n\
+         ipv6 route 2001:db8:e::/64 up0 tag 6080\nipv6 route 2001:db8:e::/64 blackhole 2\n"
     );
     let bird = announce(&["--daemon", "bird"]);
     for (line, times) in [

@@ -31,16 +31,18 @@ pub(crate) fn table() -> Value {
 /// What should be heard of it.
 const ALL: [&str; 3] = ["198.51.100.0/24", "2001:db8:e::/64", "203.0.113.0/24"];
 
-/// Who hears it, in another autonomous system.
+/// Who hears it, in another autonomous system. It tells the way to another forwarder, and that another data centre announces
+/// the same prefix.
 const UPSTREAM: &str = "
 log stderr all;
 router id 192.0.2.2;
 protocol device { }
+protocol static elsewhere { ipv4; route 10.1.0.1/32 blackhole; route 198.51.100.0/24 blackhole; }
 protocol bgp sluice {
     local 192.0.2.2 as 65002;
     neighbor 192.0.2.1 as 65001;
     passive;
-    ipv4 { import all; export none; };
+    ipv4 { import all; export where source = RTS_STATIC; };
     ipv6 { import all; export none; };
 }";
 
@@ -85,6 +87,18 @@ fn heard(upstream: &Bird) -> bool {
     upstream.received() == ALL
 }
 
+/// A route of the operator's own, which has nothing to do with what is announced.
+const OWN: &str = "192.0.2.128/25";
+
+/// The kernel of the forwarder has the ways that BGP tells, and the operator's own.
+fn other_routes(forwarder: &Netns) {
+    for prefix in ["10.1.0.1", OWN] {
+        wait_for("the kernel has the other routes, as they are", || {
+            forwarder.ip(&format!("route show {prefix}")).contains("via 192.0.2.2 dev core0")
+        });
+    }
+}
+
 /// The kernel of the forwarder sends nowhere what is announced, whether it is at this moment or not.
 fn no_loop(forwarder: &Netns) {
     let covers = |family: &str, prefix: &str, alternatives: &[&str]| {
@@ -102,6 +116,8 @@ fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(
     place.configure(READINESS);
     let ready = place.path("run/ready");
     assert_eq!(upstream.received(), [""; 0], "before there is a forwarder");
+    other_routes(&network.forwarder);
+    no_loop(&network.forwarder);
     let sluiced = place.start(&network.forwarder);
     wait_for("the health command says that it is in service", || sluiced.is_in_service());
     wait_for("what is ready is announced", || heard(upstream));
@@ -150,6 +166,7 @@ fn bird_announces_what_is_ready() {
     let snippet = place.path("sluice.conf");
     std::fs::write(&snippet, announcement(&place, "bird")).unwrap();
     let config = documented("bird").replace("/etc/bird/sluice.conf", snippet.to_str().unwrap());
+    let config = format!("{config}\nprotocol static {{ ipv4; route {OWN} via 192.0.2.2; }}");
     let bird = Bird::start(&network.forwarder, &config);
     upstream.wait_for_session("sluice");
     follow(&place, &network, &upstream, |_| {
@@ -170,7 +187,7 @@ fn frr_announces_what_is_ready() {
     let (network, place) = (Network::new(), Place::new(&table()));
     let upstream = Bird::start(&network.upstream, UPSTREAM);
     let frr = Frr::start(&network.forwarder, documented("frr"));
-    frr.configure(&announcement(&place, "frr"));
+    frr.configure(&format!("{}ip route {OWN} 192.0.2.2\n", announcement(&place, "frr")));
     upstream.wait_for_session("sluice");
     follow(&place, &network, &upstream, |_| {
         let communities = || upstream.ask("show route all 198.51.100.0/24");

@@ -39,7 +39,8 @@ pub(crate) fn run(path: &Path, daemon: RoutingDaemon, interface: &str, output: &
 }
 
 /// Three routes a prefix, the first one that is there counts: in service; leaving, once somebody has disabled the first
-/// (RFC 8326's GRACEFUL_SHUTDOWN); and a black hole, which is always there and never announced.
+/// (RFC 8326's GRACEFUL_SHUTDOWN); and a black hole, which is always there and never announced. It counts before BGP's
+/// routes (100): other data centres announce the same prefix, and by their route packets would go back.
 fn bird(text: &mut String, family: u8, prefixes: &[&Prefix], interface: &str) -> std::fmt::Result {
     let mut protocol = |name: &str, channel: &str, to: &str| {
         writeln!(text, "protocol static {name} {{\n    {channel}\n    check link;")?;
@@ -51,13 +52,14 @@ fn bird(text: &mut String, family: u8, prefixes: &[&Prefix], interface: &str) ->
     let leave = "import filter { bgp_community.add((65535, 0)); accept; }";
     let channel = format!("ipv{family} {{ preference 205; {leave}; }};");
     protocol(&format!("sluice{family}_leaving"), &channel, &via)?;
-    protocol(&format!("sluice{family}_hole"), &format!("ipv{family} {{ preference 1; }};"), "blackhole")
+    protocol(&format!("sluice{family}_hole"), &format!("ipv{family} {{ preference 200; }};"), "blackhole")
 }
 
-/// Two routes a prefix: the tagged one is announced, and is there while in service; the black hole is there without it.
+/// Two routes a prefix: the tagged one is announced, and is there while in service; the black hole is there without it,
+/// at a distance below that of BGP's routes (20 and 200).
 fn frr(text: &mut String, family: &str, prefixes: &[&Prefix], interface: &str) -> std::fmt::Result {
     prefixes.iter().try_for_each(|prefix| {
         writeln!(text, "{family} route {prefix} {interface} tag 6080")?;
-        writeln!(text, "{family} route {prefix} blackhole 250")
+        writeln!(text, "{family} route {prefix} blackhole 2")
     })
 }
