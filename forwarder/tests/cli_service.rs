@@ -83,7 +83,7 @@ fn a_table_is_announced_in_three_ways() {
     let table = place.path("table.json");
     let announce = |more: &[&str]| sluice(&[&["table", "announce", table.to_str().unwrap()], more].concat());
     assert_eq!(announce(&[]).good(), "198.51.100.0/24\n2001:db8:e::/64\n");
-    let prefixes = json!({"prefixes": ["198.51.100.0/24", "2001:db8:e::/64"]});
+    let prefixes = json!({"prefixes": ["198.51.100.0/24", "2001:db8:e::/64"], "underlay": []});
     assert_eq!(announce(&["--json", "--daemon", "bird"]).good_json(), prefixes);
     assert_eq!(
         announce(&["--daemon", "frr", "--interface", "up0"]).good(),
@@ -99,8 +99,21 @@ fn a_table_is_announced_in_three_ways() {
     ] {
         assert_eq!(bird.good().lines().filter(|other| *other == line).count(), times, "{line}");
     }
+    assert!(!bird.good().contains("underlay"));
+    let own = ["--underlay", "10.0.0.1", "--underlay", "2001:db8:a::1"];
+    let frr = announce(&[&["--daemon", "frr"], &own[..]].concat());
+    for host in ["ip route 10.0.0.1/32 sluice-ready tag 6080", "ipv6 route 2001:db8:a::1/128 sluice-ready tag 6080"] {
+        assert!(frr.good().lines().any(|line| line == host), "{}", frr.good());
+    }
+    assert!(!frr.good().contains("/32 blackhole") && !frr.good().contains("/128 blackhole"));
+    let bird = announce(&[&["--daemon", "bird"], &own[..]].concat());
+    let host = "protocol static sluice4_underlay {\n    ipv4 { preference 210; };\n    check link;\n    \
+                route 10.0.0.1/32 via \"sluice-ready\";\n}";
+    assert!(bird.good().contains(host) && bird.good().matches("10.0.0.1").count() == 1, "{}", bird.good());
+    assert_eq!(announce(&["--json", "--underlay", "10.0.0.1"]).good_json()["underlay"], json!(["10.0.0.1/32"]));
     assert!(announce(&["--interface", "a\"b"]).failed(1).contains("no interface"));
     assert!(announce(&["--daemon", "quagga"]).failed(2).contains("possible values"));
+    assert!(announce(&["--underlay", "10.9.9.9"]).failed(1).contains("10.9.9.9 is no forwarder"));
     place.write("table.json", "{");
     assert!(announce(&[]).failed(1).contains("table.json"));
 }

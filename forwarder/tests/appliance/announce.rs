@@ -28,8 +28,8 @@ pub(crate) fn table() -> Value {
     })
 }
 
-/// What should be heard of it.
-const ALL: [&str; 3] = ["198.51.100.0/24", "2001:db8:e::/64", "203.0.113.0/24"];
+/// What should be heard of it, and of the forwarder's own addresses.
+const ALL: [&str; 5] = ["10.0.0.1/32", "198.51.100.0/24", "2001:db8:a::1/128", "2001:db8:e::/64", "203.0.113.0/24"];
 
 /// Who hears it, in another autonomous system. It tells the way to another forwarder, and that another data centre announces
 /// the same prefix.
@@ -37,6 +37,8 @@ const UPSTREAM: &str = "
 log stderr all;
 router id 192.0.2.2;
 protocol device { }
+protocol kernel { ipv4 { export where source = RTS_BGP; }; }
+protocol kernel { ipv6 { export where source = RTS_BGP; }; }
 protocol static elsewhere { ipv4; route 10.1.0.1/32 blackhole; route 198.51.100.0/24 blackhole; }
 protocol bgp sluice {
     local 192.0.2.2 as 65002;
@@ -73,6 +75,9 @@ impl Network {
         let addresses: [&[&str]; 2] = [&["192.0.2.1/30", "2001:db8:f::1/64"], &["192.0.2.2/30", "2001:db8:f::2/64"]];
         network.forwarder.wire(&network.upstream, ["core0", "peer0"], addresses);
         make_interface(&network.forwarder, &format!("user {USER}"));
+        // As docs/kernel-path.md has it.
+        network.forwarder.ip("route add local 10.0.0.1 dev lo");
+        network.forwarder.ip("-6 route add local 2001:db8:a::1 dev lo");
         network
     }
 }
@@ -80,7 +85,8 @@ impl Network {
 fn announcement(place: &Place, daemon: &str) -> String {
     let table = place.path("table.json");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
-    lab::run(command.args(["table", "announce", "--daemon", daemon]).arg(table))
+    let own = ["--underlay", "10.0.0.1", "--underlay", "2001:db8:a::1"];
+    lab::run(command.args(["table", "announce", "--daemon", daemon]).args(own).arg(table))
 }
 
 fn heard(upstream: &Bird) -> bool {
@@ -111,6 +117,15 @@ fn no_loop(forwarder: &Netns) {
     covers("6", "2001:db8:e::/64", &["blackhole", "dev sluice-ready"]);
 }
 
+/// The kernel of the upstream, which stands for a remote forwarder's, has a way to this forwarder, or none.
+fn is_reached(network: &Network, reached: bool) {
+    for (family, address, by) in [("4", "10.0.0.1", "via 192.0.2.1"), ("6", "2001:db8:a::1", "via 2001:db8:f::1")] {
+        wait_for("the host route comes and goes with readiness", || {
+            network.upstream.ip(&format!("-{family} route show {address}")).contains(by) == reached
+        });
+    }
+}
+
 /// From a start to a `kill -9` and on to a stop, whatever routing daemon tells the upstream.
 fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(&Sluiced<'_>)) {
     place.configure(READINESS);
@@ -122,6 +137,7 @@ fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(
     wait_for("the health command says that it is in service", || sluiced.is_in_service());
     wait_for("what is ready is announced", || heard(upstream));
     assert!(ready.exists());
+    is_reached(network, true);
     no_loop(&network.forwarder);
 
     leave(&sluiced);
@@ -129,6 +145,7 @@ fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(
     assert!(sluiced.sluice(&["drain"]).status.success());
     assert!(!ready.exists(), "the file is gone with the answer");
     wait_for("what drains is withdrawn", || upstream.received().is_empty());
+    is_reached(network, false);
     no_loop(&network.forwarder);
     let health = sluiced.ask(&["health"]);
     assert_eq!(
@@ -144,6 +161,7 @@ fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(
 
     sluiced.signal(Signal::KILL);
     wait_for("what was killed is withdrawn", || upstream.received().is_empty());
+    is_reached(network, false);
     drop(sluiced);
     no_loop(&network.forwarder);
     assert!(ready.exists(), "a file outlives a kill; nobody should rely on it alone");

@@ -299,7 +299,8 @@ const ANNOUNCE_EXAMPLES: &str = "\
 Examples:
   sluice table announce table.json
   sluice table announce table.json --daemon bird > /etc/bird/sluice.conf && birdc configure
-  sluice table announce table.json --daemon frr > sluice.frr && vtysh -f sluice.frr";
+  sluice table announce table.json --daemon frr > sluice.frr && vtysh -f sluice.frr
+  sluice table announce table.json --daemon bird --underlay 10.0.0.1 --underlay 2001:db8:a::1";
 
 /// Who announces.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -351,6 +352,9 @@ pub(crate) enum TableCommand {
         /// The interface that has a carrier while a forwarder is in service: readiness.interface
         #[arg(long, value_name = "NAME", default_value = "sluice-ready")]
         interface: String,
+        /// This forwarder's own address, to be announced as a host route while it is in service; may be repeated
+        #[arg(long, value_name = "ADDRESS")]
+        underlay: Vec<IpAddr>,
     },
     /// The RFC 8805 geofeed of a table
     Geofeed {

@@ -29,7 +29,9 @@ pub(crate) fn run(command: &TableCommand, output: &Output) -> Result<ExitCode, F
         TableCommand::Check { file } => check(file, output),
         TableCommand::Slices { file, server } => slices(file, server, output),
         TableCommand::Diff { a, b, datacenter, exit_code } => compare(a, b, datacenter, *exit_code, output),
-        TableCommand::Announce { file, daemon, interface } => announce::run(file, *daemon, interface, output),
+        TableCommand::Announce { file, daemon, interface, underlay } => {
+            announce::run(file, *daemon, interface, underlay, output)
+        }
         TableCommand::Geofeed { file } => feed(file, output),
     }
 }
