@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `packaging/upgrade`: the new daemon is in service, and the old one was out of it before it ended.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::announce::{READINESS, make_interface, table};
 use crate::lab::netns::Netns;
@@ -66,4 +70,71 @@ fn an_upgrade_drains_restarts_and_comes_back() {
     assert!(new.sluice(&["drain"]).status.success());
     let output = upgrade(&place, "false");
     assert!(String::from_utf8(output.stderr).unwrap().contains("not in service"), "{:?}", output.stdout);
+}
+
+/// Programs that only write down how they are called; draining fails where it should.
+struct Pretence(TempDir);
+
+impl Pretence {
+    fn new(drain: bool) -> Self {
+        let pretence = Self(TempDir::new().unwrap());
+        let drained = if drain { "" } else { "[ $1 != drain ]" };
+        for (program, does) in [("sluiced", ""), ("sluice", drained), ("birdc", ""), ("restart", "exit 1")] {
+            let path = pretence.0.path().join(program);
+            fs::write(&path, format!("#!/bin/sh\necho {program} \"$@\" >> \"${{0%/*}}/calls\"\n{does}\n")).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        pretence
+    }
+
+    fn upgrade(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/upgrade"));
+        let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").unwrap());
+        command.args(arguments).args(["--restart", "restart"]).env("PATH", path);
+        command
+    }
+
+    /// All calls, without those that only look.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.0.path().join("calls")).unwrap_or_default();
+        calls.lines().filter(|call| !call.contains("health") && !call.contains("--check")).map(str::to_owned).collect()
+    }
+}
+
+const LEAVE: &str = "birdc disable \"sluice?\"";
+const UNDO: [&str; 2] = ["sluice undrain", "birdc enable \"sluice?\""];
+
+#[test]
+fn an_upgrade_that_fails_before_the_restart_is_undone() {
+    let pretence = Pretence::new(false);
+    let output = pretence.upgrade(&["--bird", "--leave", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(pretence.calls(), [LEAVE, "sluice drain", UNDO[0], UNDO[1]]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("all was undone"));
+
+    let pretence = Pretence::new(true);
+    let mut child = pretence.upgrade(&["--bird", "--leave", "1"]).spawn().unwrap();
+    wait_for("it tells neighbours", || !pretence.calls().is_empty());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(pretence.calls(), [LEAVE, UNDO[0], UNDO[1]]);
+}
+
+#[test]
+fn an_upgrade_whose_restart_fails_attracts_nothing() {
+    let pretence = Pretence::new(true);
+    let output = pretence.upgrade(&["--bird", "--leave", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(pretence.calls(), [LEAVE, "sluice drain", "restart"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("not undone"));
+}
+
+#[test]
+fn an_upgrade_with_a_wrong_argument_does_nothing() {
+    for arguments in [["--leave", "soon"], ["--leave", ""], ["--frr", "AS65001"]] {
+        let pretence = Pretence::new(true);
+        let output = pretence.upgrade(&arguments).output().unwrap();
+        assert_eq!((output.status.code(), pretence.calls().len()), (Some(2), 0));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("a number is needed"));
+    }
 }
