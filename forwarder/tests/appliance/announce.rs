@@ -31,22 +31,27 @@ pub(crate) fn table() -> Value {
 /// What should be heard of it, and of the forwarder's own addresses.
 const ALL: [&str; 5] = ["10.0.0.1/32", "198.51.100.0/24", "2001:db8:a::1/128", "2001:db8:e::/64", "203.0.113.0/24"];
 
-/// Who hears it, in another autonomous system. It tells the way to another forwarder, and that another data centre announces
-/// the same prefix.
-const UPSTREAM: &str = "
-log stderr all;
-router id 192.0.2.2;
-protocol device { }
-protocol kernel { ipv4 { export where source = RTS_BGP; }; }
-protocol kernel { ipv6 { export where source = RTS_BGP; }; }
-protocol static elsewhere { ipv4; route 10.1.0.1/32 blackhole; route 198.51.100.0/24 blackhole; }
-protocol bgp sluice {
-    local 192.0.2.2 as 65002;
-    neighbor 192.0.2.1 as 65001;
-    passive;
-    ipv4 { import all; export where source = RTS_STATIC; };
-    ipv6 { import all; export none; };
-}";
+/// Who hears it, in an autonomous system of its own.
+fn upstream(asn: u32, own: &str, forwarder: &str, more: &str) -> String {
+    format!(
+        "log stderr all;
+        router id {own};
+        protocol device {{ }}
+        protocol kernel {{ ipv4 {{ export where source = RTS_BGP; }}; }}
+        protocol kernel {{ ipv6 {{ export where source = RTS_BGP; }}; }}
+        protocol bgp sluice {{
+            local {own} as {asn};
+            neighbor {forwarder} as 65001;
+            passive;
+            ipv4 {{ import all; export where source = RTS_STATIC; }};
+            ipv6 {{ import all; export none; }};
+        }}
+        {more}"
+    )
+}
+
+/// What the first upstream tells: the way to another forwarder, and that another data centre announces the same prefix.
+const ELSEWHERE: &str = "protocol static { ipv4; route 10.1.0.1/32 blackhole; route 198.51.100.0/24 blackhole; }";
 
 pub(crate) const READINESS: &str = "
 [readiness]
@@ -63,22 +68,32 @@ fn documented(info: &str) -> &'static str {
     block.split("\n```").next().unwrap()
 }
 
-/// A forwarder's namespace and its upstream's.
+/// A forwarder's namespace and its upstreams'.
 struct Network {
     forwarder: Netns,
     upstream: Netns,
+    other: Netns,
 }
 
 impl Network {
     fn new() -> Self {
-        let network = Self { forwarder: Netns::new(), upstream: Netns::new() };
+        let network = Self { forwarder: Netns::new(), upstream: Netns::new(), other: Netns::new() };
         let addresses: [&[&str]; 2] = [&["192.0.2.1/30", "2001:db8:f::1/64"], &["192.0.2.2/30", "2001:db8:f::2/64"]];
         network.forwarder.wire(&network.upstream, ["core0", "peer0"], addresses);
+        let addresses: [&[&str]; 2] = [&["192.0.2.5/30"], &["192.0.2.6/30"]];
+        network.forwarder.wire(&network.other, ["core1", "peer1"], addresses);
         make_interface(&network.forwarder, &format!("user {USER}"));
         // As docs/kernel-path.md has it.
         network.forwarder.ip("route add local 10.0.0.1 dev lo");
         network.forwarder.ip("-6 route add local 2001:db8:a::1 dev lo");
         network
+    }
+
+    fn upstreams(&self) -> [Bird; 2] {
+        [
+            Bird::start(&self.upstream, &upstream(65002, "192.0.2.2", "192.0.2.1", ELSEWHERE)),
+            Bird::start(&self.other, &upstream(65003, "192.0.2.6", "192.0.2.5", "")),
+        ]
     }
 }
 
@@ -127,7 +142,10 @@ fn is_reached(network: &Network, reached: bool) {
 }
 
 /// From a start to a `kill -9` and on to a stop, whatever routing daemon tells the upstream.
-fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(&Sluiced<'_>)) {
+fn follow(place: &Place, network: &Network, [upstream, other]: &[Bird; 2], leave: impl FnOnce(&Sluiced<'_>)) {
+    for upstream in [upstream, other] {
+        upstream.wait_for_session("sluice");
+    }
     place.configure(READINESS);
     let ready = place.path("run/ready");
     assert_eq!(upstream.received(), [""; 0], "before there is a forwarder");
@@ -138,6 +156,9 @@ fn follow(place: &Place, network: &Network, upstream: &Bird, leave: impl FnOnce(
     wait_for("what is ready is announced", || heard(upstream));
     assert!(ready.exists());
     is_reached(network, true);
+    wait_for("the other upstream hears it", || other.received().iter().any(|prefix| prefix == "198.51.100.0/24"));
+    let transit: Vec<_> = other.received().into_iter().filter(|prefix| !ALL.contains(&prefix.as_str())).collect();
+    assert_eq!(transit, [""; 0], "told by one upstream and told to the other");
     no_loop(&network.forwarder);
 
     leave(&sluiced);
@@ -180,20 +201,23 @@ fn bird_announces_what_is_ready() {
         return;
     }
     let (network, place) = (Network::new(), Place::new(&table()));
-    let upstream = Bird::start(&network.upstream, UPSTREAM);
+    let upstreams = network.upstreams();
+    let upstream = &upstreams[0];
     let snippet = place.path("sluice.conf");
     std::fs::write(&snippet, announcement(&place, "bird")).unwrap();
     let config = documented("bird").replace("/etc/bird/sluice.conf", snippet.to_str().unwrap());
-    let config = format!("{config}\nprotocol static {{ ipv4; route {OWN} via 192.0.2.2; }}");
+    let second = config.split_once("protocol bgp upstream").unwrap().1.replace("local 192.0.2.1", "local 192.0.2.5");
+    let second = second.replace("192.0.2.2 as 65002", "192.0.2.6 as 65003");
+    let config =
+        format!("{config}\nprotocol bgp second{second}\nprotocol static {{ ipv4; route {OWN} via 192.0.2.2; }}");
     let bird = Bird::start(&network.forwarder, &config);
-    upstream.wait_for_session("sluice");
-    follow(&place, &network, &upstream, |_| {
+    follow(&place, &network, &upstreams, |_| {
         let communities = || upstream.ask("show route all 198.51.100.0/24");
         assert!(!communities().contains("(65535,0)"));
         bird.ask("disable \"sluice?\"");
         wait_for("it says that it shuts down gracefully", || communities().contains("(65535,0)"));
         bird.ask("enable \"sluice?\"");
-        wait_for("it is as before", || heard(&upstream) && !communities().contains("(65535,0)"));
+        wait_for("it is as before", || heard(upstream) && !communities().contains("(65535,0)"));
     });
 }
 
@@ -203,17 +227,23 @@ fn frr_announces_what_is_ready() {
         return;
     }
     let (network, place) = (Network::new(), Place::new(&table()));
-    let upstream = Bird::start(&network.upstream, UPSTREAM);
-    let frr = Frr::start(&network.forwarder, documented("frr"));
+    let upstreams = network.upstreams();
+    let upstream = &upstreams[0];
+    // Each line of the neighbour once more, for the other one.
+    let twice = |line: &str| {
+        let other = line.replace("192.0.2.2", "192.0.2.6").replace("65002", "65003");
+        if other == line { line.to_owned() } else { format!("{line}\n{other}") }
+    };
+    let config: Vec<_> = documented("frr").lines().map(twice).collect();
+    let frr = Frr::start(&network.forwarder, &config.join("\n"));
     frr.configure(&format!("{}ip route {OWN} 192.0.2.2\n", announcement(&place, "frr")));
-    upstream.wait_for_session("sluice");
-    follow(&place, &network, &upstream, |_| {
+    follow(&place, &network, &upstreams, |_| {
         let communities = || upstream.ask("show route all 198.51.100.0/24");
         assert!(!communities().contains("(65535,0)"));
         frr.ask(&["configure", "router bgp 65001", "bgp graceful-shutdown"]);
         wait_for("it says that it shuts down gracefully", || communities().contains("(65535,0)"));
         frr.ask(&["configure", "router bgp 65001", "no bgp graceful-shutdown"]);
-        wait_for("it is as before", || heard(&upstream) && !communities().contains("(65535,0)"));
+        wait_for("it is as before", || heard(upstream) && !communities().contains("(65535,0)"));
     });
 }
 
