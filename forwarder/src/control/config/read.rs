@@ -76,7 +76,8 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     let kernel = kernel(top.section("kernel"));
     let control = control(top.section("control"), directory);
     let process = service::process(top.section("daemon"));
-    let readiness = service::readiness(top.section("readiness"), directory);
+    let shared = devices.iter().any(|device| device.kernel.is_some());
+    let readiness = service::readiness(top.section("readiness"), directory, shared);
     let guards = guards(top.section("guards"));
     let state = state(top.section("state"), file);
     let metrics = metrics(top.section("metrics"));

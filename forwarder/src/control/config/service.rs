@@ -9,6 +9,8 @@ use super::values;
 
 /// A moment of health is no reason to attract traffic again.
 const DEFAULT_SETTLE: u64 = 3;
+/// Where BGP goes through the daemon itself, a stop that does not wait takes the withdrawal along.
+const SHARED_LINGER: u64 = 5;
 /// An hour: whoever waits longer has forgotten something.
 const MAX_SECONDS: i64 = 3600;
 
@@ -38,9 +40,11 @@ pub(super) fn process(mut section: Section<'_>) -> Process {
     process
 }
 
-pub(super) fn readiness(mut section: Section<'_>, directory: &Path) -> Readiness {
+/// With a `shared` device the kernel, and so BGP, sends by this daemon.
+pub(super) fn readiness(mut section: Section<'_>, directory: &Path, shared: bool) -> Readiness {
+    let default = if shared && (section.has("file") || section.has("interface")) { SHARED_LINGER } else { 0 };
     let mut seconds = |key, default| Duration::from_secs(section.integer(key, 0..=MAX_SECONDS).unwrap_or(default));
-    let (settle, linger) = (seconds("settle", DEFAULT_SETTLE), seconds("linger", 0));
+    let (settle, linger) = (seconds("settle", DEFAULT_SETTLE), seconds("linger", default));
     let readiness = Readiness {
         file: section.text("file").map(|path| directory.join(path)),
         interface: section.parse("interface", "an interface name", values::interface),

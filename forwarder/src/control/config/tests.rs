@@ -195,6 +195,13 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.process, Process { user: None });
     let settle = Duration::from_secs(3);
     assert_eq!(config.readiness, Readiness { file: None, interface: None, settle, linger: Duration::ZERO });
+    let linger = |kernel: &str, more: &str| {
+        let text = SMALL.replace("\"net_null0\"", &format!("\"net_null0\"\n{kernel}"));
+        parse(&format!("{text}[readiness]\n{more}"), Purpose::Daemon).unwrap().readiness.linger.as_secs()
+    };
+    let (shared, file) = ("kernel = \"wan0-k\"", "file = \"ready\"\n");
+    assert_eq!((linger(shared, file), linger(shared, "interface = \"up0\"")), (5, 5), "BGP passes by the daemon");
+    assert_eq!((linger("", file), linger(shared, ""), linger(shared, &format!("{file}linger = 0"))), (0, 0, 0));
     assert_eq!(config.guards, Guards::default());
     assert_eq!(config.state, State { folder: PathBuf::from("/etc/sluice/sluice.state"), generations: 8 });
     assert_eq!(config.metrics, Metrics { listen: None, targets: 10_000 });
