@@ -138,9 +138,9 @@ impl<B: Backend> Daemon<B> {
     /// Waits until something ends the daemon, then stops the workers and lets the devices flush.
     pub fn wait(self) -> Result<(), DaemonError> {
         let mut event = self.events.recv();
-        notify::stopping();
-        drop(self.announcer);
         let linger = self.forwarder.config().readiness.linger;
+        notify::stopping(linger);
+        drop(self.announcer);
         if let Ok(Event::Stop(why)) = event
             && !linger.is_zero()
         {

@@ -6,14 +6,29 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+/// What a start or a stop takes besides the waiting that the configuration asks for.
+const USUAL: Duration = Duration::from_secs(90);
+
+/// The daemon starts, which may take `wait` and what is usual.
+pub(super) fn starting(wait: Duration) {
+    if !wait.is_zero() {
+        send(&[extension(wait)]);
+    }
+}
+
 /// The daemon forwards.
 pub(super) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The daemon stops.
-pub(super) fn stopping() {
-    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+/// The daemon stops, which may take `wait` and what is usual.
+pub(super) fn stopping(wait: Duration) {
+    send(&[NotifyState::Stopping, NotifyState::Status("stopping"), extension(wait)]);
+}
+
+/// Whatever the unit says, there is as much time from now on at least.
+fn extension(wait: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from((wait + USUAL).as_micros()).unwrap_or(u32::MAX))
 }
 
 /// All is well, for the watchdog.

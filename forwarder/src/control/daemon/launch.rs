@@ -43,6 +43,7 @@ impl<B: Backend> Daemon<B> {
         let listener = config.metrics.listen.map(listen).transpose()?;
 
         privileges.raise()?;
+        notify::starting(config.devices.iter().map(|device| device.link_wait).max().unwrap_or_default());
         let backend = start(&config).map_err(|error| DaemonError::Backend(error.to_string()));
         cores.restore();
         let mut backend = backend?;
