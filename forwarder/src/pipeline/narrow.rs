@@ -11,6 +11,7 @@ use super::packet::Addresses;
 use crate::io::Nanos;
 use crate::settings::Underlay;
 use crate::wire::icmp::{Header, is_checksum_right, v4, v6};
+use crate::wire::outer::LEAST_SOURCE_PORT;
 use crate::wire::{ethernet, ipv4, ipv6, protocol, udp};
 
 /// Reports a second and worker: a router sends few, and whoever forges many gains nothing.
@@ -39,12 +40,16 @@ impl Reports {
         Self { ring, bucket: Bucket::new(RATE) }
     }
 
-    /// Reports what a frame for the kernel says, if it is about our own GUE.
+    /// Reports what a frame for the kernel says, if it is about our own GUE. What costs no more than a look comes first: the
+    /// checksum over the whole message is for those alone that are let through.
     #[cold]
     #[inline(never)]
     pub(super) fn look_at(&mut self, frame: &[u8], own: &Underlay, now: Nanos) {
-        let Some(report) = TooNarrow::read(frame, own) else { return };
-        if self.bucket.take(now) {
+        let Some((report, error)) = TooNarrow::read(frame, own) else { return };
+        let is_right = |Excerpt { addresses, payload, .. }: Excerpt<'_>| {
+            is_checksum_right(payload, pseudo_header(addresses, payload.len()))
+        };
+        if self.bucket.take(now) && is_right(error) {
             // A full ring is no reason to wait.
             let _ = self.ring.push(report);
         }
@@ -52,15 +57,13 @@ impl Reports {
 }
 
 impl TooNarrow {
-    /// Reads a frame; `None` if it is anything but a sound ICMP error to an address of `own` that says that GUE from there was too
-    /// big.
-    fn read(frame: &[u8], own: &Underlay) -> Option<Self> {
+    /// Reads a frame; `None` if it is anything but an ICMP error to an address of `own` that says that GUE from there was too
+    /// big. With it comes the error, whose checksum nobody has looked at.
+    fn read<'a>(frame: &'a [u8], own: &Underlay) -> Option<(Self, Excerpt<'a>)> {
         let error = Excerpt::read(ip_packet(frame)?)?;
-        let to_us = own.has(error.addresses.destination()) && error.is_icmp() && !error.is_later_fragment;
-        if !to_us || !is_checksum_right(error.payload, pseudo_header(error.addresses, error.payload.len())) {
+        if !own.has(error.addresses.destination()) || !error.is_icmp() || error.is_later_fragment {
             return None;
         }
-        let (_, quote) = Header::split(error.payload)?;
         let &[kind, code, _, _, a, b, c, d] = error.payload.first_chunk()?;
         let mtu = match (error.addresses, kind, code) {
             // The upper half is unused, or tells of extensions (RFC 4884).
@@ -68,13 +71,28 @@ impl TooNarrow {
             (Addresses::V6(..), v6::TOO_BIG, _) => u16::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(u16::MAX),
             _ => return None,
         };
-        let quote = Excerpt::read(quote)?;
-        let is_ours = quote.addresses.source() == error.addresses.destination()
-            && quote.protocol == protocol::UDP
-            && !quote.is_later_fragment
-            && udp::destination_port(quote.payload) == Some(own.gue_port);
-        is_ours.then_some(Self { to: quote.addresses.destination(), mtu })
+        let (_, quote) = Header::split(error.payload)?;
+        let to = receiver_of_ours(quote, error.addresses.destination(), own.gue_port)?;
+        Some((Self { to, mtu }, error))
     }
+}
+
+/// Whom a quoted packet was sent to, if it looks like GUE from here: what we send, nobody cuts or changes on its way.
+fn receiver_of_ours(quote: &[u8], source: IpAddr, gue_port: u16) -> Option<IpAddr> {
+    let packet = Excerpt::read(quote)?;
+    let is_whole = match packet.addresses {
+        Addresses::V4(..) => {
+            let (header, _) = ipv4::Header::split(quote)?;
+            header.dont_fragment() && !header.is_fragment() && header.identification() == 0
+        }
+        Addresses::V6(..) => !packet.is_later_fragment,
+    };
+    let is_ours = packet.addresses.source() == source
+        && packet.protocol == protocol::UDP
+        && is_whole
+        && udp::source_port(packet.payload)? >= LEAST_SOURCE_PORT
+        && udp::destination_port(packet.payload)? == gue_port;
+    is_ours.then(|| packet.addresses.destination())
 }
 
 /// The IP packet in a frame, without what the link padded.
@@ -94,7 +112,15 @@ fn ip_packet(frame: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::counters::Counters;
+    use crate::io::DeviceIndex;
+    use crate::io::memory::{MemoryIo, VecBuf};
+    use crate::pipeline::fragments::Member;
+    use crate::pipeline::{Arrival, Output, Pipeline};
+    use crate::testing;
     use crate::wire::icmp::seal;
 
     fn own() -> Underlay {
@@ -116,6 +142,10 @@ mod tests {
             }
             _ => panic!("one family"),
         }
+    }
+
+    fn read(frame: &[u8]) -> Option<TooNarrow> {
+        TooNarrow::read(frame, &own()).map(|(report, _)| report)
     }
 
     /// A padded frame with an error of `kind` and `code` from a router to `to`, about a packet with these ports between those
@@ -141,7 +171,7 @@ mod tests {
 
     #[test]
     fn both_families_tell_the_mtu() {
-        let read = |frame: &[u8]| TooNarrow::read(frame, &own()).map(|report| (report.to.to_string(), report.mtu));
+        let read = |frame: &[u8]| read(frame).map(|report| (report.to.to_string(), report.mtu));
         let v4 = frame(3, 4, 1400, "10.0.0.1", OURS, 6080);
         assert_eq!(read(&v4), Some(("10.0.1.1".to_owned(), 1400)));
         let tagged = [&v4[..12], &[0x81, 0, 0, 100], &v4[12..]].concat();
@@ -163,18 +193,21 @@ mod tests {
             ("of another family", frame(3, 4, 1400, "10.0.0.1", OURS_V6, 6080)),
         ];
         for (what, frame) in others {
-            assert_eq!(TooNarrow::read(&frame, &own()), None, "{what}");
+            assert_eq!(read(&frame), None, "{what}");
         }
-        let mut damaged = frame(3, 4, 1400, "10.0.0.1", OURS, 6080);
-        damaged[14 + 20 + 7] ^= 1;
-        assert_eq!(TooNarrow::read(&damaged, &own()), None, "a wrong checksum");
+        // The quote begins behind 14 bytes of Ethernet, 20 of IP and 8 of ICMP.
+        for (what, at, byte) in [("an ID", 42 + 5, 1), ("no DF", 42 + 6, 0), ("a low port", 42 + 20, 0xbf)] {
+            let mut frame = frame(3, 4, 1400, "10.0.0.1", OURS, 6080);
+            frame[at] = byte;
+            assert_eq!(read(&frame), None, "{what}");
+        }
     }
 
     #[test]
     fn a_cut_frame_is_no_report() {
         let whole = frame(3, 4, 1400, "10.0.0.1", OURS, 6080);
         for len in 0..whole.len() - 7 {
-            assert_eq!(TooNarrow::read(&whole[..len], &own()), None, "{len} bytes");
+            assert_eq!(read(&whole[..len]), None, "{len} bytes");
         }
     }
 
@@ -192,7 +225,35 @@ mod tests {
             reports.look_at(&frame, &own(), Nanos(now));
         }
         assert_eq!(control.slots(), 0, "the second's worth is used up");
+        let mut damaged = frame.clone();
+        damaged[14 + 20 + 7] ^= 1;
+        for _ in 0..RATE - 1 {
+            reports.look_at(&damaged, &own(), Nanos(2_000_000_000));
+        }
+        assert_eq!(control.slots(), 0, "a wrong checksum");
         reports.look_at(&frame, &own(), Nanos(2_000_000_000));
         assert_eq!(control.pop(), Ok(TooNarrow { to: [10, 0, 1, 1].into(), mtu: 1400 }));
+        reports.look_at(&frame, &own(), Nanos(2_000_000_000));
+        assert_eq!(control.slots(), 0, "no more checksums are taken than that, right or wrong");
+    }
+
+    #[test]
+    fn nobody_on_the_internet_is_believed() {
+        let frame = frame(3, 4, 1400, "10.0.0.1", OURS, 6080);
+        let reported = |gue| {
+            let mut settings = testing::settings();
+            settings.devices[0].gue = gue;
+            let settings = Arc::new(settings);
+            let mut pipeline = Pipeline::new(Arc::clone(&settings), 1, Member::alone());
+            let (ring, control) = rtrb::RingBuffer::new(REPORTS);
+            pipeline.report_by(ring);
+            let state = testing::state(1, "lhr-1", &settings);
+            let arrival = Arrival { device: DeviceIndex(0), now: Nanos(0) };
+            let (mut output, mut counters) = (Output::new(&settings, 1), Counters::default());
+            let mut frames = vec![VecBuf::new(&frame)];
+            pipeline.process(&state, arrival, &mut frames, &mut output, &mut counters, &mut MemoryIo::new(1));
+            control.slots()
+        };
+        assert_eq!([true, false].map(reported), [1, 0]);
     }
 }

@@ -164,7 +164,9 @@ impl Sender {
         let packet = match other {
             Some(Ok(packet)) => packet,
             Some(Err(fate)) => {
-                if let (NotForwarded::Kernel, Some(reports)) = (fate, &mut self.reports) {
+                // A device that no peer is believed on has no routers of the underlay behind it either.
+                let is_underlay = work.receiver.peers.is_some();
+                if let (NotForwarded::Kernel, true, Some(reports)) = (fate, is_underlay, &mut self.reports) {
                     reports.look_at(frame.data(), work.receiver.own, work.arrival.now);
                 }
                 return work.refuse(*fate, frame);

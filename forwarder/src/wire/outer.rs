@@ -8,6 +8,9 @@ use super::{ethernet, gue, ipv4, ipv6, protocol, udp};
 
 const TTL: u8 = 64;
 
+/// The least UDP source port of what is sent: all are dynamic ports (RFC 6335).
+pub const LEAST_SOURCE_PORT: u16 = 0xc000;
+
 /// Sender and receiver of the outer packet: of one family, by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoints {
@@ -82,7 +85,7 @@ impl Inner {
     /// The UDP source port: the flow's entropy, within the dynamic ports.
     #[inline]
     fn source_port(self) -> u16 {
-        0xc000 | (self.flow & 0x3fff) as u16
+        LEAST_SOURCE_PORT | (self.flow & 0x3fff) as u16
     }
 
     /// The IPv6 flow label: bits of the hash that the source port does not show.

@@ -46,6 +46,12 @@ pub fn destination_port(datagram: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([high, low]))
 }
 
+/// The source port, likewise.
+#[inline]
+pub fn source_port(datagram: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(*datagram.first_chunk()?))
+}
+
 /// The header of a datagram of `len` bytes, header included. The checksum is zero, "none": tunnels may do so over IPv6
 /// too (RFC 6935, RFC 6936).
 #[inline]

@@ -15,6 +15,7 @@ use super::netlink::{Changes, Netlink};
 use super::requests::{self, Requests};
 use crate::control::affinity::ControlCores;
 use crate::control::generations::{Generations, Published, lock};
+use crate::control::limited::Limited;
 use crate::pipeline::narrow::TooNarrow;
 
 /// How long the follower waits for the kernel at most: as long a report of a narrow path can wait for it.
@@ -27,6 +28,9 @@ const BREATH: Duration = Duration::from_millis(1);
 const STUCK: Duration = Duration::from_secs(1);
 /// Between two lines in the log about what can't be reached.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// Who can send us packets can make these lines.
+static NARROWED: Limited = Limited::new(10, Duration::from_secs(10));
 
 /// Follows the kernel.
 pub(in crate::control) struct Follower {
@@ -198,13 +202,19 @@ impl Follower {
                 let count = if lowered.is_some() { &underlay.counts.lowered } else { &underlay.counts.ignored };
                 count.fetch_add(1, Relaxed);
                 if let Some(takes) = lowered {
-                    tracing::info!(%to, told = mtu, mtu = takes, "a router says that the path takes less");
                     has_changed = true;
+                    if let Some(unlogged) = NARROWED.pass() {
+                        tracing::info!(%to, told = mtu, mtu = takes, unlogged, "a router says that the path takes less");
+                    }
                 }
             }
         }
         let expired = lock(&underlay.resolver).expire(now);
-        expired.iter().for_each(|to| tracing::info!(%to, "the path is taken to be as wide as its device again"));
+        for to in &expired {
+            if let Some(unlogged) = NARROWED.pass() {
+                tracing::info!(%to, unlogged, "the path is taken to be as wide as its device again");
+            }
+        }
         has_changed || !expired.is_empty()
     }
 
