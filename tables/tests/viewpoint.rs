@@ -66,8 +66,10 @@ fn target<'a>(table: &'a Table, address: &str, port: u16) -> Option<&'a Target> 
 #[test]
 fn the_example_seen_from_its_own_data_centre() {
     let table = compile(&example(), &lhr()).unwrap();
-    let lhr_1 = Target { name: "lhr-1".into(), address: ip("10.0.1.1"), previous: None, mtu: Some(1500) };
-    let lhr_2 = Target { name: "lhr-2".into(), address: ip("2001:db8:a:1::2"), previous: None, mtu: None };
+    let lhr_1 =
+        Target { name: "lhr-1".into(), address: ip("10.0.1.1"), previous: None, mtu: Some(1500), is_gone: false };
+    let lhr_2 =
+        Target { name: "lhr-2".into(), address: ip("2001:db8:a:1::2"), previous: None, mtu: None, is_gone: false };
     let moving = Target { previous: Some(("lhr-1".into(), ip("10.0.1.1"))), ..lhr_2.clone() };
 
     for (port, owner) in [(0, None), (2047, None), (2048, Some(&lhr_1)), (4095, Some(&lhr_1)), (4096, Some(&lhr_2))] {

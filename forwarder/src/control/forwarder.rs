@@ -137,7 +137,7 @@ impl Forwarder {
     /// What the kernel's next hops lack; none if the configuration has them.
     pub(super) fn next_hops(&self) -> Option<NextHopsStatus> {
         let underlay = self.generations.underlay()?;
-        self.generations.look_with_source(|state, source| NextHopsStatus::of(state, source, underlay))
+        self.generations.look(|state| NextHopsStatus::of(state, underlay))
     }
 
     /// Why something could not be kept at last, and why what ran before goes on and not the configured table.

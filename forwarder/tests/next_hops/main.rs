@@ -223,6 +223,30 @@ fn a_router_narrows_the_path_to_one_address() {
 }
 
 #[test]
+fn a_server_that_a_patch_takes_away_is_not_missed() {
+    let Some(namespaces) = Namespaces::new("gone") else { return };
+    // Nobody answers for one, and to the other there is a way.
+    namespaces.forwarder("route add 10.0.1.0/24 dev wan0-k");
+    namespaces.forwarder("route add 2001:db8:a:1::/64 via 2001:db8:8::2");
+    let rig = namespaces.start();
+    rig.until_by(V6_SERVER, "before", 1, ROUTERS[1]);
+    let mut client = rig.running.client();
+    let hops = || rig.status()["next_hops"].clone();
+    assert_eq!((&hops()["servers_unresolved"], &hops()["least_mtu"]), (&json!(1), &json!(1600)));
+    let asked = || rig.running.forwarder.generations().underlay().unwrap().events().requests;
+    assert!(asked() > 0);
+    let remove = |server, prefix| json!({"remove": {"servers": [server], "egress": [prefix]}});
+    client.result("patch", remove("lhr-1", "198.51.100.1/32"));
+    assert_eq!((&hops()["servers_unresolved"], &hops()["unresolved"][0]["kind"]), (&json!(0), &json!("forwarder")));
+    let before = asked();
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(asked(), before, "its neighbour is still asked for");
+    // The way to one that is gone does not hide that there is none to anybody else.
+    client.result("patch", remove("lhr-2", "198.51.100.2/32"));
+    assert_eq!(hops()["least_mtu"], json!(null));
+}
+
+#[test]
 fn tables_and_next_hops_change_at_once_and_every_packet_has_a_fate() {
     let Some(namespaces) = Namespaces::new("both") else { return };
     namespaces.forwarder("route add 10.0.1.0/24 via 10.0.9.2");

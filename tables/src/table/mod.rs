@@ -108,6 +108,8 @@ pub struct Target {
     pub previous: Option<(Box<str>, IpAddr)>,
     /// IP MTU of the path to it, where it is less than the device's.
     pub mtu: Option<u16>,
+    /// A patch took it away: its id stands for nobody, and no address leads to it.
+    pub is_gone: bool,
 }
 
 /// Another data centre.

@@ -41,8 +41,8 @@ impl Targets {
     }
 
     /// Takes what the source says of servers now, which may have other numbers than before. Those that it has no longer in
-    /// the data centre `own` keep their targets as they are, to which no address leads: where they went, this forwarder may
-    /// have no way.
+    /// the data centre `own` keep their targets, to which no address leads, and which say so: where they went, this forwarder
+    /// may have no way.
     pub(super) fn refresh(&mut self, source: &Source, own: Option<DatacenterId>) {
         self.settled.clear();
         self.draining.clear();
@@ -51,7 +51,11 @@ impl Targets {
         for (id, old) in (0..).map(TargetId).zip(before.iter()) {
             let owner = owner_of(source, own, old);
             owner.into_iter().for_each(|owner| self.list(source, owner, id));
-            now.push(owner.and_then(|owner| target(source, owner)).unwrap_or_else(|| old.clone()));
+            now.push(
+                owner
+                    .and_then(|owner| target(source, owner))
+                    .unwrap_or_else(|| Target { is_gone: true, ..old.clone() }),
+            );
         }
         // What was made for the targets goes on to fit if they are the same.
         if !now.iter().eq(before.iter()) {
@@ -96,6 +100,7 @@ fn target(source: &Source, owner: Owner) -> Option<Target> {
         address: server.address,
         previous: previous.map(|server| (server.name.clone(), server.address)),
         mtu: server.mtu,
+        is_gone: false,
     })
 }
 

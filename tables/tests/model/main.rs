@@ -20,7 +20,8 @@ use tables::{Source, Table};
 /// What the table says of a packet.
 fn table_fate(table: &Table, address: Address, port: Option<u16>) -> Fate {
     let server = |TargetId(id): TargetId, whole| {
-        let Target { name, address, previous, mtu: _ } = table.targets().get(usize::from(id)).unwrap();
+        let Target { name, address, previous, mtu: _, is_gone } = table.targets().get(usize::from(id)).unwrap();
+        assert!(!is_gone, "an address leads to {name}, which is gone");
         let previous = previous.as_ref().map(|(name, address)| (name.to_string(), *address));
         Fate::Server { name: name.to_string(), address: *address, previous, whole }
     };

@@ -219,6 +219,25 @@ fn small_source() -> Source {
 }
 
 #[test]
+fn a_server_that_a_patch_takes_away_is_gone_until_one_brings_it_back() {
+    let mut source = small_source();
+    let (mut compiler, _) = Compiler::new(&source, &viewpoint(0)).unwrap();
+    let mut gone = |patch: Value| {
+        let (table, reclaim) = patched(&mut compiler, &mut source, &patch);
+        compiler.reclaim(reclaim);
+        let targets = table.targets().iter().filter(|target| target.is_gone);
+        targets.map(|target| target.name.to_string()).collect::<Vec<_>>()
+    };
+    let s20 = json!({ "s20": { "datacenter": "LHR", "address": "10.0.1.20" } });
+    let entry = json!({ "prefix": "192.0.2.1/32", "datacenter": "LHR", "server": "s20" });
+    let set = json!({ "set": { "servers": s20, "egress": [entry] } });
+    assert!(gone(set.clone()).is_empty());
+    let remove = json!({ "remove": { "servers": ["s20"], "egress": ["192.0.2.1/32"] } });
+    assert_eq!(gone(remove), ["s20"]);
+    assert!(gone(set).is_empty(), "its target serves again");
+}
+
+#[test]
 fn ten_thousand_patches_take_no_more_memory_than_a_few() {
     let mut source = small_source();
     let (mut compiler, table) = Compiler::new(&source, &viewpoint(0)).unwrap();

@@ -126,7 +126,7 @@ impl Underlay {
 }
 
 fn resolve(resolver: &Resolver, state: &ForwardingState) -> (NextHops, Needs) {
-    let servers = state.table.targets().iter().map(|target| target.address);
+    let servers = state.table.targets().iter().map(|target| (!target.is_gone).then_some(target.address));
     let datacenters = state.table.remotes().iter().map(|remote| remote.forwarders.as_slice());
     resolver.resolve(servers, datacenters)
 }

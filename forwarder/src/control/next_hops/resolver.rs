@@ -61,10 +61,10 @@ impl Resolver {
         self.needs = needs;
     }
 
-    /// The next hops to `servers` and to the forwarders of each of `datacenters`.
+    /// The next hops to `servers`, some of which may be gone, and to the forwarders of each of `datacenters`.
     pub fn resolve<'a>(
         &self,
-        servers: impl Iterator<Item = IpAddr>,
+        servers: impl Iterator<Item = Option<IpAddr>>,
         datacenters: impl Iterator<Item = &'a [IpAddr]>,
     ) -> (NextHops, Needs) {
         let mut work = Work { resolver: self, needed: BTreeSet::new(), links: Vec::new(), sets: HashMap::new() };
@@ -80,7 +80,7 @@ impl Resolver {
                 }
             }),
         };
-        let servers = servers.map(|to| way(&mut work, to, true)).collect();
+        let servers = servers.map(|to| to.map_or_else(Way::default, |to| way(&mut work, to, true))).collect();
         let mut datacenter = |forwarders: &[IpAddr]| {
             let ways = (0..=u16::MAX).zip(forwarders).map(|(forwarder, &to)| {
                 let way = way(&mut work, to, false);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tables::Source;
 
 use super::Underlay;
 use crate::hops::{NextHops, Unresolved};
@@ -61,8 +60,8 @@ impl NextHopsStatus {
         self.least_mtu.is_none() && self.servers_unresolved + self.forwarders_unresolved > 0
     }
 
-    /// Of a state that goes by the kernel's next hops; none of another. Of a server that is no longer in `source` nobody wants to know.
-    pub fn of(state: &ForwardingState, source: &Source, underlay: &Underlay) -> Option<Self> {
+    /// Of a state that goes by the kernel's next hops; none of another.
+    pub fn of(state: &ForwardingState, underlay: &Underlay) -> Option<Self> {
         let hops = state.hops()?;
         let lowered = underlay.lowered();
         let mut status = Self {
@@ -71,14 +70,13 @@ impl NextHopsStatus {
             least_mtu: least_mtu(hops),
             ..Self::default()
         };
-        let targets = state.table.targets().iter().zip(&hops.servers).filter(|(_, way)| !way.is_open());
+        let targets =
+            state.table.targets().iter().zip(&hops.servers).filter(|(target, way)| !target.is_gone && !way.is_open());
         // A server is there once for each previous owner.
         let servers: BTreeMap<&str, IpAddr> = targets.map(|(target, _)| (&*target.name, target.address)).collect();
         for (name, address) in servers {
-            if source.find_server(name).is_some() {
-                status.servers_unresolved += 1;
-                status.list("server", name, address, hops);
-            }
+            status.servers_unresolved += 1;
+            status.list("server", name, address, hops);
         }
         let mut remotes: Vec<_> = state.table.remotes().iter().zip(&hops.datacenters).collect();
         // What is lost comes before what others carry.

@@ -57,7 +57,8 @@ fn links(hops: &NextHops, way: Way) -> Vec<(u8, MacAddr)> {
 /// The next hops to these servers and to one data centre with these forwarders.
 fn resolve(resolver: &mut Resolver, servers: &[&str], forwarders: &[&str]) -> NextHops {
     let forwarders: Vec<_> = forwarders.iter().map(|text| ip(text)).collect();
-    let (hops, needs) = resolver.resolve(servers.iter().map(|text| ip(text)), std::iter::once(forwarders.as_slice()));
+    let (hops, needs) =
+        resolver.resolve(servers.iter().map(|text| Some(ip(text))), std::iter::once(forwarders.as_slice()));
     resolver.serve(needs);
     hops
 }
@@ -147,6 +148,17 @@ fn each_reason_is_told() {
     ];
     assert_eq!(hops.unresolved.into_values().collect::<Vec<_>>(), expected);
     assert!(resolver.wanted().is_empty(), "no neighbour helps");
+}
+
+#[test]
+fn nobody_is_looked_for_who_is_gone() {
+    let mut resolver = resolver();
+    resolver.kernel.routes4 = Routes::new([route("10.0.1.0", 24, vec![via(7, "")])]);
+    let (hops, needs) = resolver.resolve([None, Some(ip("10.0.1.1"))].into_iter(), std::iter::empty());
+    resolver.serve(needs);
+    assert_eq!(hops.servers.len(), 2, "ids stay");
+    assert_eq!(hops.unresolved.into_keys().collect::<Vec<_>>(), [ip("10.0.1.1")]);
+    assert_eq!(resolver.wanted(), BTreeSet::from([(7, ip("10.0.1.1"))]));
 }
 
 #[test]
@@ -243,7 +255,7 @@ proptest! {
             open.iter().flat_map(|&(device, mac, weight)| vec![(device, mac); usize::from(weight / divisor)]).collect()
         };
 
-        let (hops, _) = resolver.resolve(targets.iter().copied(), std::iter::once(targets.as_slice()));
+        let (hops, _) = resolver.resolve(targets.iter().copied().map(Some), std::iter::once(targets.as_slice()));
         for (&to, &way) in targets.iter().zip(&hops.servers) {
             prop_assert_eq!(links(&hops, way), naive(to, true), "{}", to);
         }
