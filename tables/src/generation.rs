@@ -74,6 +74,11 @@ pub struct Reader<T> {
     one_thread: PhantomData<Cell<()>>,
 }
 
+/// Old values that nobody can see any more. They are freed when this is dropped, which may take its time: here, and not while
+/// the caller holds a lock around the publisher.
+#[must_use = "old values are freed where this is dropped"]
+pub struct Passed<T>(Vec<Retired<T>>);
+
 /// Readers that have not been seen on a publication in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("readers not yet on the new value: {0:?}")]
@@ -149,24 +154,35 @@ impl<T: Send + Sync> Publisher<T> {
         let start = Instant::now();
         loop {
             let waited = start.elapsed();
-            if self.passed() >= epoch || waited >= timeout {
-                let late = self.late(epoch);
-                self.collect();
-                return if late.is_empty() { Ok(()) } else { Err(Late(late)) };
+            match self.poll(epoch) {
+                Ok(_passed) => return Ok(()),
+                Err(late) if waited >= timeout => {
+                    self.collect();
+                    return Err(late);
+                }
+                Err(_) => pause(waited),
             }
-            pause(waited);
         }
+    }
+
+    /// One look of [`Self::wait`]: what nobody can see any more, if every live reader has been seen on `epoch` or later.
+    pub fn poll(&mut self, epoch: Epoch) -> Result<Passed<T>, Late> {
+        let late = self.late(epoch);
+        if late.is_empty() { Ok(self.take_passed().0) } else { Err(Late(late)) }
     }
 
     /// Frees what nobody can see any more, without waiting; returns how many old values remain.
     pub fn collect(&mut self) -> usize {
+        let (_passed, remain) = self.take_passed();
+        remain
+    }
+
+    /// What nobody can see any more, and how many old values remain.
+    fn take_passed(&mut self) -> (Passed<T>, usize) {
         let passed = self.passed();
         let mut retired = self.shared.retired();
-        let free: Vec<_> = retired.extract_if(.., |old| old.since <= passed).collect();
-        let remain = retired.len();
-        drop(retired);
-        drop(free); // the destructors run here, and may take their time
-        remain
+        let free = retired.extract_if(.., |old| old.since <= passed).collect();
+        (Passed(free), retired.len())
     }
 
     /// The newest epoch that no reader is before.
@@ -220,7 +236,7 @@ impl<T> Drop for Shared<T> {
 impl<T> Drop for Retired<T> {
     fn drop(&mut self) {
         // SAFETY: the pointer came from a `Box` and nothing else frees it; the list lets go of it only when every
-        // reader has passed it (`Publisher::collect`) or when publisher and readers are gone (`Shared`).
+        // reader has passed it (`Publisher::take_passed`) or when publisher and readers are gone (`Shared`).
         drop(unsafe { Box::from_raw(self.value) });
     }
 }
@@ -231,15 +247,22 @@ impl<T> fmt::Debug for Publisher<T> {
     }
 }
 
+impl<T> fmt::Debug for Passed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Passed").field(&self.0.len()).finish()
+    }
+}
+
 impl<T> fmt::Debug for Reader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
     }
 }
 
-/// Between two polls: yields at first, then sleeps, but never for long against what it has waited already.
+/// Between two polls after `waited` since the first one: yields at first, then sleeps, but never for long against what it has waited
+/// already.
 #[cfg(not(loom))]
-fn pause(waited: Duration) {
+pub fn pause(waited: Duration) {
     /// A busy reader passes within a burst, some microseconds.
     const EAGER: Duration = Duration::from_micros(50);
     const SHORTEST_SLEEP: Duration = Duration::from_micros(10);
@@ -253,7 +276,7 @@ fn pause(waited: Duration) {
 
 /// Between two polls: the other threads' turn.
 #[cfg(loom)]
-fn pause(_waited: Duration) {
+pub fn pause(_waited: Duration) {
     loom::thread::yield_now();
 }
 

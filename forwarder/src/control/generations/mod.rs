@@ -16,7 +16,7 @@ mod shadow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use tables::generation::{Epoch, Late};
+use tables::generation::{Epoch, Late, pause};
 use tables::impact::Census;
 use tables::table::{Compiler, Reclaim, Viewpoint};
 use tables::{Fault, Faults, Publisher, Reader, Source};
@@ -230,10 +230,26 @@ impl Generations {
     /// Waits until every worker forwards by what was published; then what patches left behind is free again. How long that
     /// took from the publication on, and which workers are late, if any are.
     fn wait(&self, line: &mut Line, epoch: Epoch) -> (Duration, Result<(), Vec<usize>>) {
-        let waited = lock(&self.publisher).wait(epoch, PATIENCE);
+        let waited = self.wait_for(epoch, PATIENCE);
         let swap = line.published.elapsed();
         let late = |late: Late| late.0.into_iter().filter(|reader| *reader < self.workers).collect();
         (swap, waited.map_err(late).map(|()| self.tidy(line)))
+    }
+
+    /// Waits until every reader has been seen on `epoch`, and frees what was before. Others may publish meanwhile: nobody waits for a
+    /// worker that stands still, or for a large table to be freed, but who wants that very table to be seen.
+    fn wait_for(&self, epoch: Epoch, patience: Duration) -> Result<(), Late> {
+        let start = Instant::now();
+        loop {
+            let waited = start.elapsed();
+            // The lock is given back before anything is freed, which happens at the end of an arm.
+            let polled = lock(&self.publisher).poll(epoch);
+            match polled {
+                Ok(_passed) => return Ok(()),
+                Err(late) if waited >= patience => return Err(late),
+                Err(_) => pause(waited),
+            }
+        }
     }
 
     /// Nobody looks at what was before any more.
@@ -260,4 +276,26 @@ fn describe(source: &Source, state: &ForwardingState, since: SystemTime) -> Runn
 /// beforehand that they do not ([`Line::torn`]).
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_worker_that_stands_still_keeps_nobody_from_publishing() {
+        let settings = testing::settings();
+        let loaded = Loaded::new(testing::table("lhr-1"), 1, &testing::viewpoint(), &settings).unwrap();
+        let (generations, mut readers) = Generations::new(loaded, testing::viewpoint(), Arc::new(settings), 1, 0);
+        generations.look(|_| ());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| generations.wait_for(1, PATIENCE));
+            std::thread::sleep(Duration::from_millis(50));
+            drop(lock(&generations.publisher));
+            assert!(!waiting.is_finished(), "the lock was had while it waits");
+            readers[0].current();
+            assert_eq!(waiting.join().unwrap(), Ok(()));
+        });
+    }
 }

@@ -54,8 +54,9 @@ impl Generations {
         }
         let state = running.clone().with_hops(Some(Arc::new(hops)));
         let epoch = publisher.publish(Box::new(state));
+        drop(publisher);
         self.look(|_| ());
-        match publisher.wait(epoch, PATIENCE) {
+        match self.wait_for(epoch, PATIENCE) {
             Ok(()) => Published::Seen,
             Err(_) => Published::ButLate,
         }
