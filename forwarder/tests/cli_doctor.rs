@@ -172,6 +172,7 @@ fn nothing_is_wrong() {
         "memlock",
         "nofile",
         "capabilities",
+        "nexthop-objects",
     ];
     assert_eq!(checks, expected);
     assert!(findings.iter().all(|finding| finding["level"] == "ok"), "{report}");
@@ -367,6 +368,20 @@ fn limits_and_capabilities() {
     for check in ["memlock", "nofile", "capabilities"] {
         fake.expect(check, "ok", &[]);
     }
+}
+
+#[test]
+fn routes_that_do_not_tell_their_gateways() {
+    let fake = Fake::well();
+    fake.write("proc/sys/net/ipv4/nexthop_compat_mode", "0");
+    fake.expect("nexthop-objects", "warn", &["sysctl -w net.ipv4.nexthop_compat_mode=1"]);
+    fake.write("proc/sys/net/ipv4/nexthop_compat_mode", "1");
+    fake.expect("nexthop-objects", "ok", &[]);
+    fake.write(
+        "sluice.toml",
+        &CONFIG.replace("name = \"wan0\"", "name = \"wan0\"\nnext_hop_mac = \"02:00:00:00:00:02\""),
+    );
+    assert!(fake.finds("nexthop-objects").is_empty(), "no route matters then");
 }
 
 #[test]

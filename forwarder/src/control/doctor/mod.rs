@@ -5,6 +5,7 @@ mod cores;
 mod devices;
 mod memory;
 mod process;
+mod routes;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,7 @@ pub fn examine(machine: &Machine, config: Option<&Config>) -> Report {
     cores::examine(machine, config, &mut findings);
     devices::examine(machine, config, &mut findings);
     process::examine(machine, config, &mut findings);
+    routes::examine(machine, config, &mut findings);
     let Findings(findings) = findings;
     Report { ok: findings.iter().all(|finding| finding.level < Level::Fail), findings }
 }
