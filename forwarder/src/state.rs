@@ -2,7 +2,7 @@
 //! What a worker forwards by: one immutable generation of the table with the outer headers made for it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tables::source::Source;
 use tables::table::{Compiler, Remote, RemoteId, Target, TargetId, Viewpoint};
@@ -40,6 +40,20 @@ pub struct ForwardingState {
     tallies: Arc<DestinationTallies>,
     /// Where frames go next; none where the configuration says it.
     hops: Option<Arc<NextHops>>,
+}
+
+/// What next hops are found for. Keeps nothing of a state alive.
+pub struct Destinations {
+    servers: Weak<[OuterHeaders]>,
+    datacenters: Weak<[Box<[OuterHeaders]>]>,
+}
+
+impl Destinations {
+    /// Whether next hops found for these are those for `state`.
+    pub fn are_those_of(&self, state: &ForwardingState) -> bool {
+        let Self { servers, datacenters } = state.destinations();
+        self.servers.ptr_eq(&servers) && self.datacenters.ptr_eq(&datacenters)
+    }
 }
 
 /// How one packet leaves.
@@ -131,6 +145,11 @@ impl ForwardingState {
     /// Whether next hops found for `other` are those for this one: both lead to the same addresses.
     pub fn has_destinations_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.servers, &other.servers) && Arc::ptr_eq(&self.datacenters, &other.datacenters)
+    }
+
+    /// Where this one leads.
+    pub fn destinations(&self) -> Destinations {
+        Destinations { servers: Arc::downgrade(&self.servers), datacenters: Arc::downgrade(&self.datacenters) }
     }
 
     /// How a packet leaves to a destination by `hops`, which are this state's; to a data centre by one of the forwarders that can be

@@ -2,7 +2,6 @@
 //! What can be asked of a forwarder.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Forwarder;
@@ -43,7 +42,7 @@ impl Forwarder {
     /// Asks a state that does not run, as if it ran: by the next hops that it would have.
     fn ask_beside(&self, question: Question<'_>, subject: Subject<'_>) -> Result<Explanation, QueryError> {
         let Some(underlay) = self.generations.underlay() else { return question.ask(subject) };
-        let hops = Some(Arc::new(underlay.would_be(subject.state)));
+        let hops = Some(underlay.would_be(subject.state));
         let state = subject.state.clone().with_hops(hops);
         question.ask(Subject { state: &state, ..subject })
     }

@@ -135,7 +135,11 @@ impl Follower {
         let changes = self.netlink.changes();
         self.note(changes, underlay);
         let has_changed = self.read_or_wait(underlay) | self.take_reports(underlay);
-        let rest = if has_changed { publish(underlay, generations) } else { Duration::ZERO };
+        let mut rest = Duration::ZERO;
+        if has_changed {
+            underlay.has_changed();
+            rest = publish(underlay, generations);
+        }
         if has_changed || self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
             self.ask(underlay);

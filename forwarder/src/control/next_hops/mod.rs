@@ -22,8 +22,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 pub(super) use self::follower::{Follower, Following};
 use self::resolver::{Needs, Port, Resolver};
@@ -33,12 +33,14 @@ use crate::hops::NextHops;
 use crate::io::DeviceIndex;
 use crate::pipeline::narrow::{REPORTS, TooNarrow};
 use crate::settings::Settings;
-use crate::state::ForwardingState;
+use crate::state::{Destinations, ForwardingState};
 
 /// The underlay as the kernel has it.
 pub struct Underlay {
     resolver: Mutex<Resolver>,
     counts: Counts,
+    /// Of a state that is only looked at, until something changes: while there is a shadow, every `explain` asks.
+    would_be: Mutex<Option<(Destinations, Arc<NextHops>)>>,
     /// For the workers, until they take them.
     reports: Mutex<Vec<Option<rtrb::Producer<TooNarrow>>>>,
 }
@@ -75,6 +77,7 @@ impl Underlay {
         let underlay = Self {
             resolver: Mutex::new(Resolver::new(ports(config, settings))),
             counts: Counts::default(),
+            would_be: Mutex::default(),
             reports: Mutex::new(producers.into_iter().map(Some).collect()),
         };
         let mut follower = Follower::open(consumers)?;
@@ -102,8 +105,20 @@ impl Underlay {
     }
 
     /// Those that a state would have that is only looked at.
-    pub fn would_be(&self, state: &ForwardingState) -> NextHops {
-        resolve(&lock(&self.resolver), state).0
+    pub fn would_be(&self, state: &ForwardingState) -> Arc<NextHops> {
+        // Kept meanwhile: what is found before a change is forgotten after it.
+        let mut known = lock(&self.would_be);
+        if let Some((_, hops)) = known.as_ref().filter(|(destinations, _)| destinations.are_those_of(state)) {
+            return Arc::clone(hops);
+        }
+        let hops = Arc::new(resolve(&lock(&self.resolver), state).0);
+        *known = Some((state.destinations(), Arc::clone(&hops)));
+        hops
+    }
+
+    /// Something else may be found from now on.
+    fn has_changed(&self) {
+        lock(&self.would_be).take();
     }
 
     /// Addresses whose paths take less than their devices do, and how much, in bytes.

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use proptest::prelude::*;
 
+use super::Underlay;
 use super::kernel::{Gateway, Interface, Kernel, Neighbour, Route, Routes};
 use super::path_mtu::LIFETIME;
 use super::resolver::{Port, Resolver};
+use crate::control::generations::lock;
 use crate::hops::{NextHops, Unresolved, Way};
 use crate::io::DeviceIndex;
 use crate::testing;
@@ -192,6 +195,26 @@ fn a_narrow_path_is_narrow_for_its_address_and_until_it_expires() {
     assert_eq!(resolver.lowered().into_iter().collect::<Vec<_>>(), [(ip("10.0.1.1"), 1400)]);
     assert_eq!(resolver.expire(now + LIFETIME), [ip("10.0.1.1")]);
     assert_eq!(mtus(&mut resolver) as Vec<u16>, before);
+}
+
+#[test]
+fn what_would_be_is_found_once_until_something_changes() {
+    let (counts, would_be, reports) = Default::default();
+    let underlay = Underlay { resolver: Mutex::new(resolver()), counts, would_be, reports };
+    let settings = testing::settings();
+    let [shadow, other] = [1, 2].map(|generation| testing::state(generation, "lhr-1", &settings));
+    let first = underlay.would_be(&shadow);
+    assert!(Arc::ptr_eq(&first, &underlay.would_be(&shadow.clone())));
+    assert!(!Arc::ptr_eq(&first, &underlay.would_be(&other)), "those of another table");
+
+    let before = underlay.would_be(&shadow);
+    let mut resolver = lock(&underlay.resolver);
+    resolver.kernel.routes4 = Routes::new([route("0.0.0.0", 0, vec![via(7, "10.0.0.2")])]);
+    is_there(&mut resolver.kernel, 7, "10.0.0.2", 2);
+    drop(resolver);
+    underlay.has_changed();
+    let after = underlay.would_be(&shadow);
+    assert_eq!([before, after].map(|hops| hops.servers.iter().any(|way| way.is_open())), [false, true]);
 }
 
 /// A gateway: interface, router (0: none), weight.
