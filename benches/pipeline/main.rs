@@ -5,6 +5,7 @@ mod bench;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bench::{Bench, Measured};
@@ -48,6 +49,9 @@ struct Args {
     /// IP version of the egress addresses
     #[arg(long, value_enum, default_value_t = Version::V4)]
     inner: Version,
+    /// By next hops as from the kernel's routes, over so many neighbours, instead of the one of the configuration
+    #[arg(long, value_name = "NEIGHBOURS", value_parser = clap::value_parser!(u16).range(1..))]
+    hops: Option<u16>,
     /// Frames of a burst
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     burst: u16,
@@ -106,6 +110,8 @@ fn run(args: &Args) -> Result<(), String> {
         servers: args.servers,
     };
     let (state, took) = bench::state(shape, &settings)?;
+    let hops = args.hops.map(|links| Arc::new(network::hops(&state, &settings, links)));
+    let state = state.with_hops(hops);
     let table_bytes = state.table.size();
     let burst = usize::from(args.burst);
     let buffers = if args.hot { burst } else { args.buffers as usize };
@@ -188,6 +194,7 @@ fn json(args: &Args, figures: &Figures, table_bytes: usize, took: [f64; 2], mach
         "frame": args.frame.to_string(),
         "outer": if args.outer == Version::V4 { 4 } else { 6 },
         "inner": if args.inner == Version::V4 { 4 } else { 6 },
+        "hops": args.hops,
         "burst": args.burst,
         "buffers": if args.hot { u32::from(args.burst) } else { args.buffers },
         "hot": figures.hot,

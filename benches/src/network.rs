@@ -3,8 +3,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use forwarder::hops::{Link, NextHops, Usable, Way};
+use forwarder::io::DeviceIndex;
 use forwarder::settings::{Device, Dscp, Echo, FragmentLimits, Icmp, Settings, Underlay};
+use forwarder::state::ForwardingState;
 use forwarder::wire::MacAddr;
+use forwarder::wire::ethernet::Template;
 use tables::table::Viewpoint;
 
 /// Its IPv4 address.
@@ -40,5 +44,33 @@ pub fn settings(mac: MacAddr) -> Settings {
         fragments: FragmentLimits::default(),
         workers: MOST_WORKERS,
         unknown_next_hop: None,
+    }
+}
+
+/// So many links share what goes to one address.
+const SHARE: u16 = 4;
+
+/// Next hops as the kernel's routes would give them: by `links` neighbours, every address by four of them, or by all that there are.
+pub fn hops(state: &ForwardingState, settings: &Settings, links: u16) -> NextHops {
+    let header = |link: u16| {
+        let [high, low] = link.to_be_bytes();
+        let own = settings.devices.first().map(|device| device.mac).unwrap_or_default();
+        Template::new(MacAddr([2, 0, 0, 1, high, low]), own, None)
+    };
+    let count = links.clamp(1, SHARE);
+    let way = |address: usize| {
+        let first = address * usize::from(count) % usize::from(links - links % count).max(1);
+        Way { first: u32::try_from(first).unwrap_or_default(), count, mtu: 1600 }
+    };
+    let usable = |remote: usize, forwarders: usize| {
+        let forwarders = 0..u16::try_from(forwarders).unwrap_or(u16::MAX);
+        forwarders.map(|forwarder| Usable { forwarder, way: way(remote + usize::from(forwarder)) }).collect()
+    };
+    let remotes = state.table.remotes().iter().enumerate();
+    NextHops {
+        links: (0..links).map(|link| Link { device: DeviceIndex(0), header: header(link) }).collect(),
+        servers: (0..state.table.targets().len()).map(way).collect(),
+        datacenters: remotes.map(|(number, remote)| usable(number, remote.forwarders.len())).collect(),
+        ..NextHops::default()
     }
 }
