@@ -73,9 +73,9 @@ impl<B: Backend> Daemon<B> {
         let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
         let watchdog = Watchdog::start(&forwarder, control_cores.clone())
             .map_err(|error| DaemonError::System("start the watchdog", error))?;
-        let following = underlay.zip(follower).map(|(underlay, follower)| {
-            follower.start(underlay, Arc::clone(forwarder.generations()), control_cores.clone())
-        });
+        let following = underlay
+            .zip(follower)
+            .map(|(underlay, follower)| follower.start(underlay, Arc::clone(&forwarder), control_cores.clone()));
         let following =
             following.transpose().map_err(|error| DaemonError::System("start the thread of next hops", error))?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())

@@ -63,6 +63,12 @@ pub(super) fn judge(
     if let Some(unresolved) = changes.unresolved {
         reason("next_hops_unresolved", unresolved.to_owned());
     }
+    // The first one with a next hop is the one that forwarded packets leave by.
+    let egress = config.devices.iter().zip(&hardware.devices).find(|(device, _)| device.next_hop.is_some());
+    if let Some((device, _)) = egress.filter(|(_, health)| !health.link_up) {
+        let text = "forwarded packets leave by, has no link, so they are lost";
+        reason("no_next_hop", format!("device {}, which {text}", device.name));
+    }
     for (device, _) in config.devices.iter().zip(&hardware.devices).filter(|(_, health)| !health.link_up) {
         reason("link_down", format!("device {} has no link; check its cable and its peer", device.name));
     }
@@ -230,6 +236,11 @@ mod tests {
             (gone.state.as_str(), codes(&gone), gone.in_service),
             (Health::DEGRADED, vec!["kernel_path_gone"], true)
         );
+        let unplugged = judge(&config(hop), &well(), &hardware(false, 0), &none(), Changes::default());
+        assert_eq!((codes(&unplugged), unplugged.in_service), (vec!["no_next_hop", "link_down"], false));
+        // Next hops that the kernel has follow the links by themselves.
+        let unplugged = judge(&config("kernel = \"k\""), &well(), &hardware(false, 0), &none(), Changes::default());
+        assert_eq!((codes(&unplugged), unplugged.in_service), (vec!["link_down", "kernel_path_gone"], true));
         assert!(OUT_OF_SERVICE.iter().all(|code| CODES.contains(code)));
     }
 }

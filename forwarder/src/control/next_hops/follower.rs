@@ -14,12 +14,17 @@ use super::kernel::Place;
 use super::netlink::{Changes, Netlink};
 use super::requests::{self, Requests};
 use crate::control::affinity::ControlCores;
+use crate::control::forwarder::Forwarder;
 use crate::control::generations::{Generations, Published, lock};
 use crate::control::limited::Limited;
+use crate::control::metrics::Metrics;
+use crate::io::DeviceIndex;
 use crate::pipeline::narrow::TooNarrow;
 
 /// How long the follower waits for the kernel at most: as long a report of a narrow path can wait for it.
 const IDLE: Duration = Duration::from_millis(50);
+/// Between two looks at the devices' links, which their interfaces know nothing of.
+const LINKS: Duration = Duration::from_millis(100);
 /// Between two looks at whether neighbours are wanted, unless something changes.
 const LOOK: Duration = Duration::from_millis(250);
 /// After a publication, so that workers spend no time on them worth speaking of.
@@ -42,6 +47,7 @@ pub(in crate::control) struct Follower {
     neighbours: Pace,
     requests: Requests,
     looked: Instant,
+    looked_at_links: Instant,
     /// What the log said last of what can't be reached, if anything can't, and when.
     told: Option<(Option<String>, Instant)>,
     /// The kernel has refused a request, so datagrams have to do.
@@ -103,6 +109,7 @@ impl Follower {
             neighbours: unread,
             requests: Requests::default(),
             looked: Instant::now(),
+            looked_at_links: Instant::now(),
             told: None,
             was_refused: false,
         })
@@ -112,7 +119,7 @@ impl Follower {
     pub(in crate::control) fn start(
         mut self,
         underlay: Arc<Underlay>,
-        generations: Arc<Generations>,
+        forwarder: Arc<Forwarder>,
         cores: ControlCores,
     ) -> io::Result<Following> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -120,21 +127,24 @@ impl Follower {
         let follow = move || {
             cores.apply();
             while !stopped.load(Relaxed) {
-                self.round(&underlay, &generations);
+                self.round(&underlay, &forwarder);
             }
         };
         let thread = thread::Builder::new().name("next-hops".to_owned()).spawn(follow)?;
         Ok(Following { stop, thread: Some(thread) })
     }
 
-    fn round(&mut self, underlay: &Underlay, generations: &Generations) {
+    fn round(&mut self, underlay: &Underlay, forwarder: &Forwarder) {
+        let generations = forwarder.generations();
         let now = Instant::now();
         let paces = [self.interfaces, self.routes4, self.routes6, self.neighbours];
         let timeout = paces.into_iter().filter_map(|pace| pace.wait(now)).min().unwrap_or(IDLE).min(IDLE);
         self.netlink.wait(timeout);
         let changes = self.netlink.changes();
         self.note(changes, underlay);
-        let has_changed = self.read_or_wait(underlay) | self.take_reports(underlay);
+        let has_changed = self.read_or_wait(underlay)
+            | self.take_reports(underlay)
+            | self.look_at_links(underlay, forwarder.metrics());
         let mut rest = Duration::ZERO;
         if has_changed {
             underlay.has_changed();
@@ -220,6 +230,18 @@ impl Follower {
             }
         }
         has_changed || !expired.is_empty()
+    }
+
+    /// Looks at the devices' links, when it is time; whether any has come or gone.
+    fn look_at_links(&mut self, underlay: &Underlay, metrics: &Metrics) -> bool {
+        if self.looked_at_links.elapsed() < LINKS {
+            return false;
+        }
+        self.looked_at_links = Instant::now();
+        let devices = metrics.hardware().devices;
+        // A device that says nothing of itself has one.
+        let has_link = |device: DeviceIndex| devices.get(usize::from(device.0)).is_none_or(|health| health.link_up);
+        lock(&underlay.resolver).note_links(has_link)
     }
 
     /// Has the kernel look for the neighbours that are wanted. Right after reading: the kernel takes the request as word that an

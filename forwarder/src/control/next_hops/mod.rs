@@ -151,7 +151,7 @@ fn ports(config: &Config, settings: &Settings) -> Vec<Port> {
     let devices = (0..=u8::MAX).zip(&config.devices).zip(&settings.devices);
     let port = |((index, config), device): ((u8, &super::config::Device), &crate::settings::Device)| {
         let interface = config.kernel.clone()?;
-        Some(Port { interface, index: DeviceIndex(index), device: device.clone() })
+        Some(Port { interface, index: DeviceIndex(index), device: device.clone(), has_link: true })
     };
     devices.filter_map(port).collect()
 }

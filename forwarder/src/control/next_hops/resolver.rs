@@ -24,6 +24,8 @@ pub struct Port {
     pub index: DeviceIndex,
     /// What its frames look like.
     pub device: Device,
+    /// Whether the device itself has a link, of which its interface knows nothing.
+    pub has_link: bool,
 }
 
 /// Resolves addresses.
@@ -54,6 +56,16 @@ impl Resolver {
     /// For these devices; others send nothing.
     pub fn new(ports: Vec<Port>) -> Self {
         Self { ports, ..Self::default() }
+    }
+
+    /// Takes note which devices have links; whether that is news.
+    pub fn note_links(&mut self, has_link: impl Fn(DeviceIndex) -> bool) -> bool {
+        let mut is_news = false;
+        for port in &mut self.ports {
+            let before = std::mem::replace(&mut port.has_link, has_link(port.index));
+            is_news |= port.has_link != before;
+        }
+        is_news
     }
 
     /// From now on neighbours are wanted and paths narrowed for what needs this.
@@ -183,10 +195,12 @@ impl Work<'_> {
         let Some(Interface { name, is_up }) = interfaces.get(&gateway.interface) else {
             return Err(Unresolved::OtherInterface(format!("interface {}", gateway.interface)));
         };
-        let Some(Port { index, device, .. }) = self.resolver.ports.iter().find(|port| port.interface == *name) else {
+        let Some(Port { index, device, has_link, .. }) =
+            self.resolver.ports.iter().find(|port| port.interface == *name)
+        else {
             return Err(Unresolved::OtherInterface(name.clone()));
         };
-        if !is_up {
+        if !is_up || !has_link {
             return Err(Unresolved::LinkDown(name.clone()));
         }
         let address = gateway.via.or(to).ok_or(Unresolved::NoRoute)?;

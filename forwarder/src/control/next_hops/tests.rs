@@ -31,7 +31,7 @@ fn resolver() -> Resolver {
     let port = |index: u8, mtu, vlan| {
         let mut device = testing::settings().devices.remove(usize::from(index));
         (device.mtu, device.vlan) = (mtu, vlan);
-        Port { interface: format!("wan{index}-k"), index: DeviceIndex(index), device }
+        Port { interface: format!("wan{index}-k"), index: DeviceIndex(index), device, has_link: true }
     };
     let mut resolver = Resolver::new(vec![port(0, 1600, None), port(1, 1550, Some(100))]);
     let names = [(7, "wan0-k"), (8, "wan1-k"), (9, "eth0")];
@@ -113,6 +113,14 @@ fn gateways_share_by_weight_as_far_as_they_answer() {
     resolver.kernel.interfaces.get_mut(&7).unwrap().is_up = false;
     let hops = resolve(&mut resolver, &["10.0.1.1"], &[]);
     assert_eq!(links(&hops, hops.servers[0]), [(1, mac(8))]);
+    // So does a device that is unplugged, whose interface stays up; when all are, there is no way.
+    resolver.kernel.interfaces.get_mut(&7).unwrap().is_up = true;
+    assert!(resolver.note_links(|device| device.0 == 0) && !resolver.note_links(|device| device.0 == 0));
+    let hops = resolve(&mut resolver, &["10.0.1.1"], &[]);
+    assert_eq!(links(&hops, hops.servers[0]), [(0, mac(2))]);
+    assert!(resolver.note_links(|_| false));
+    let hops = resolve(&mut resolver, &["10.0.1.1"], &[]);
+    assert_eq!(hops.unresolved[&ip("10.0.1.1")], Unresolved::LinkDown("wan0-k".to_owned()));
 }
 
 #[test]
