@@ -125,6 +125,10 @@ impl Readiness {
         }
         let done = if give { self.give(state) } else { self.take(state) };
         let problem = done.err();
+        if give && problem.is_some() {
+            // Half a signal announces as well as a whole one. What can't be taken away either is told the next time.
+            let _ = self.take(state);
+        }
         if let Some(problem) = problem.as_ref().filter(|problem| state.problem.as_ref() != Some(problem)) {
             tracing::error!("{problem}");
         } else if problem.is_none() && give != state.given && self.is_configured() {
@@ -134,18 +138,21 @@ impl Readiness {
         state.problem = problem;
     }
 
+    /// The interface last: routing daemons follow it at once, and the file may fail.
     fn give(&self, state: &mut State) -> Result<(), String> {
+        if let Some(path) = &self.config.file {
+            create(path).map_err(|error| {
+                let path = path.display();
+                format!("cannot write the readiness file {path}: {error}; give its folder to the daemon's user")
+            })?;
+        }
         if let (Some(name), None) = (&self.config.interface, &state.link) {
             let link = hold(name).map_err(|error| {
                 format!("cannot hold the interface {name}, so this forwarder is not announced: {error}; see docs/announce.md")
             })?;
             state.link = Some(link);
         }
-        let Some(path) = &self.config.file else { return Ok(()) };
-        create(path).map_err(|error| {
-            let path = path.display();
-            format!("cannot write the readiness file {path}: {error}; give its folder to the daemon's user")
-        })
+        Ok(())
     }
 
     fn take(&self, state: &mut State) -> Result<(), String> {
@@ -224,6 +231,20 @@ mod tests {
     fn readiness(folder: &Path, settle: Duration) -> Readiness {
         let file = Some(folder.join("ready"));
         Readiness::new(&config::Readiness { file, interface: None, settle, linger: Duration::ZERO }, 0).unwrap()
+    }
+
+    #[test]
+    fn half_a_signal_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut readiness = readiness(folder.path(), Duration::ZERO);
+        readiness.config.interface = Some("longer-than-any-interface".to_owned());
+        readiness.update(true);
+        assert!(readiness.problem().unwrap().contains("longer-than"));
+        assert_eq!((fs::read_dir(folder.path()).unwrap().count(), readiness.announced()), (0, Some(false)));
+        // Where the file fails, nobody comes to hold the interface.
+        readiness.config.file = Some(folder.path().join("none/ready"));
+        readiness.update(true);
+        assert!(readiness.problem().unwrap().contains("none/ready"));
     }
 
     #[test]
