@@ -3,10 +3,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 
 use super::affinity::ControlCores;
+use super::daemon::Event;
 use super::forwarder::Forwarder;
+use super::threads;
 
 /// A thread that looks after the signals. Dropped, it takes them away.
 pub(super) struct Announcer {
@@ -16,18 +19,17 @@ pub(super) struct Announcer {
 
 impl Announcer {
     /// Looks after the signals of `forwarder`, if it has any, on one of `cores`.
-    pub(super) fn start(forwarder: &Arc<Forwarder>, cores: &ControlCores) -> io::Result<Self> {
+    pub(super) fn start(forwarder: &Arc<Forwarder>, cores: &ControlCores, events: &Sender<Event>) -> io::Result<Self> {
         let mut announcer = Self { forwarder: Arc::clone(forwarder), thread: None };
         if forwarder.readiness().is_configured() {
-            let (forwarder, cores) = (Arc::clone(forwarder), cores.clone());
+            let forwarder = Arc::clone(forwarder);
             let look = move || {
-                cores.apply();
                 let readiness = forwarder.readiness();
                 while readiness.wait() {
                     readiness.update(forwarder.health().in_service);
                 }
             };
-            announcer.thread = Some(thread::Builder::new().name("readiness".to_owned()).spawn(look)?);
+            announcer.thread = Some(threads::spawn("readiness", cores, events, look)?);
         }
         Ok(announcer)
     }

@@ -24,6 +24,7 @@ use super::metrics::MetricsServer;
 use super::next_hops::Following;
 use super::report::Conservation;
 use super::server::Server;
+use super::threads;
 use super::watchdog::Watchdog;
 use super::workers::{WorkerError, Workers};
 use super::{methods, notify, start};
@@ -64,6 +65,7 @@ pub trait Backend {
 pub(super) enum Event {
     Stop(&'static str),
     WorkerEnded(usize),
+    Panicked(&'static str),
 }
 
 /// A daemon that forwards.
@@ -152,6 +154,7 @@ impl<B: Backend> Daemon<B> {
         match event {
             Ok(Event::Stop(why)) => tracing::info!("stopping: {why}"),
             Ok(Event::WorkerEnded(worker)) => tracing::error!("stopping: worker {worker} has ended by itself"),
+            Ok(Event::Panicked(thread)) => tracing::error!("stopping: the thread {thread:?} has panicked"),
             Err(_) => tracing::error!("stopping: nothing is left to wait for"),
         }
         drop(self.server);
@@ -176,6 +179,7 @@ impl<B: Backend> Daemon<B> {
         drop(self.backend);
         match event {
             Ok(Event::WorkerEnded(worker)) => ended.and(Err(WorkerError::Ended(worker))).map_err(Into::into),
+            Ok(Event::Panicked(thread)) => Err(DaemonError::Panicked(thread)),
             _ => ended.map_err(Into::into),
         }
     }
@@ -184,9 +188,7 @@ impl<B: Backend> Daemon<B> {
     fn obey(&self, mut signals: Signals) -> Result<(), DaemonError> {
         let reload = self.reloader()?;
         let stop = self.stop.clone();
-        let cores = self.control_cores.clone();
         let wait = move || {
-            cores.apply();
             for signal in signals.forever() {
                 match signal {
                     // One reload waits at most: it will see whatever is in the file by then.
@@ -196,7 +198,8 @@ impl<B: Backend> Daemon<B> {
                 }
             }
         };
-        spawn("signals", wait)
+        let spawned = threads::spawn("signals", &self.control_cores, &self.stop, wait);
+        spawned.map(drop).map_err(|error| DaemonError::System("start a thread", error))
     }
 
     fn reloader(&self) -> Result<SyncSender<()>, DaemonError> {

@@ -42,5 +42,6 @@ mod server;
 pub mod shadow;
 mod socket;
 mod start;
+mod threads;
 mod watchdog;
 mod workers;

@@ -6,12 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::affinity::ControlCores;
+use super::daemon::Event;
 use super::forwarder::Forwarder;
-use super::notify;
+use super::{notify, threads};
 
 /// A worker keeps house many times in a millisecond, so this is long.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -26,14 +27,13 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts to look.
-    pub(super) fn start(forwarder: &Arc<Forwarder>, cores: ControlCores) -> io::Result<Self> {
+    pub(super) fn start(forwarder: &Arc<Forwarder>, cores: &ControlCores, events: &Sender<Event>) -> io::Result<Self> {
         let forwarder = Arc::clone(forwarder);
         let (stop, stopped) = channel();
         let limit = notify::watchdog();
         // Twice in the time that systemd allows, as it asks for.
         let interval = limit.map_or(INTERVAL, |limit| (limit / 2).clamp(SHORTEST, INTERVAL));
         let look = move || {
-            cores.apply();
             let mut beats = Beats::new(&forwarder);
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let all_poll = beats.look(&forwarder);
@@ -42,7 +42,7 @@ impl Watchdog {
                 }
             }
         };
-        let thread = thread::Builder::new().name("watchdog".to_owned()).spawn(look)?;
+        let thread = threads::spawn("watchdog", cores, events, look)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -51,7 +51,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // A panic has been reported by the thread itself.
+            // A panic has been an event.
             let _ = thread.join();
         }
     }

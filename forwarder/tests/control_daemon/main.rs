@@ -14,6 +14,7 @@ mod control_support;
 mod documents;
 mod hostile;
 mod life;
+mod panics;
 mod patience;
 mod stuck;
 mod traffic;

@@ -53,6 +53,9 @@ pub enum DaemonError {
     /// A worker did not start, or failed.
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// A thread ended that the daemon can't do without.
+    #[error("the thread {0:?} has panicked: please report the lines above")]
+    Panicked(&'static str),
     /// A thread or a signal handler was refused.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),

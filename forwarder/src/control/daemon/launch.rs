@@ -66,16 +66,16 @@ impl<B: Backend> Daemon<B> {
                 log::repeat(lines);
             })?;
         }
-        let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores)
+        let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores, &stop)
             .map_err(|error| DaemonError::System("start the kernel path's thread", error))?;
         // All other threads that touch what comes from outside are started by one that has no rights left.
         privileges.give_up()?;
         let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
-        let watchdog = Watchdog::start(&forwarder, control_cores.clone())
+        let watchdog = Watchdog::start(&forwarder, &control_cores, &stop)
             .map_err(|error| DaemonError::System("start the watchdog", error))?;
         let following = underlay
             .zip(follower)
-            .map(|(underlay, follower)| follower.start(underlay, Arc::clone(&forwarder), control_cores.clone()));
+            .map(|(underlay, follower)| follower.start(underlay, Arc::clone(&forwarder), &control_cores, &stop));
         let following =
             following.transpose().map_err(|error| DaemonError::System("start the thread of next hops", error))?;
         let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
@@ -84,7 +84,7 @@ impl<B: Backend> Daemon<B> {
             .map(|listener| MetricsServer::start(listener, &forwarder, &control_cores))
             .transpose()
             .map_err(|error| DaemonError::System("start the metrics' threads", error))?;
-        let announcer = Announcer::start(&forwarder, &control_cores)
+        let announcer = Announcer::start(&forwarder, &control_cores, &stop)
             .map_err(|error| DaemonError::System("start the thread of readiness", error))?;
         let running = forwarder.generations().running();
         tracing::info!(

@@ -8,7 +8,8 @@ mod tap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 
 use rustix::process::setpriority_process;
 
@@ -17,6 +18,8 @@ pub use self::tap::TapError;
 use self::tap::{Tap, TapSpec};
 use super::affinity::ControlCores;
 use super::config::Config;
+use super::daemon::Event;
+use super::threads;
 use crate::io::{DeviceIndex, PacketBuf};
 use crate::kernel::police::Policer;
 use crate::kernel::ring::ring;
@@ -59,6 +62,7 @@ pub(super) fn start<B: PacketBuf>(
     settings: &Arc<Settings>,
     tallies: &Arc<KernelTallies>,
     cores: &ControlCores,
+    events: &Sender<Event>,
 ) -> io::Result<(Vec<KernelEnd<B>>, Option<KernelThread>)> {
     let Taps(served) = taps;
     if served.is_empty() {
@@ -84,16 +88,15 @@ pub(super) fn start<B: PacketBuf>(
     let stop = Arc::new(AtomicBool::new(false));
     let mut thread = Thread::new(served, receivers, sender, policer, Arc::clone(tallies), common.largest_frame);
     thread.report();
-    let (cores, until) = (cores.clone(), Arc::clone(&stop));
+    let until = Arc::clone(&stop);
     let body = move || {
-        cores.apply();
         // Of this thread alone, as Linux has it. Without the right to, it takes its turn like any other.
         if let Err(error) = setpriority_process(None, PRIORITY) {
             tracing::debug!("the kernel path's thread keeps its priority: {error}");
         }
         thread.run(&until);
     };
-    let thread = thread::Builder::new().name("kernel-path".to_owned()).spawn(body)?;
+    let thread = threads::spawn("kernel-path", cores, events, body)?;
     Ok((ends, Some(KernelThread { stop, thread: Some(thread) })))
 }
 
@@ -101,7 +104,7 @@ impl Drop for KernelThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic has been reported by the thread itself.
+            // A panic has been an event.
             let _ = thread.join();
         }
     }

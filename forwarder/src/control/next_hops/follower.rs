@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,12 @@ use super::kernel::Place;
 use super::netlink::{Changes, Netlink};
 use super::requests::{self, Requests};
 use crate::control::affinity::ControlCores;
+use crate::control::daemon::Event;
 use crate::control::forwarder::Forwarder;
 use crate::control::generations::{Generations, Published, lock};
 use crate::control::limited::Limited;
 use crate::control::metrics::Metrics;
+use crate::control::threads;
 use crate::io::DeviceIndex;
 use crate::pipeline::narrow::TooNarrow;
 
@@ -63,9 +66,8 @@ pub(in crate::control) struct Following {
 impl Drop for Following {
     fn drop(&mut self) {
         self.stop.store(true, Relaxed);
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the thread that follows the kernel's routes has panicked: please report the lines above");
-        }
+        // A panic has been an event.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -120,17 +122,17 @@ impl Follower {
         mut self,
         underlay: Arc<Underlay>,
         forwarder: Arc<Forwarder>,
-        cores: ControlCores,
+        cores: &ControlCores,
+        events: &Sender<Event>,
     ) -> io::Result<Following> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let follow = move || {
-            cores.apply();
             while !stopped.load(Relaxed) {
                 self.round(&underlay, &forwarder);
             }
         };
-        let thread = thread::Builder::new().name("next-hops".to_owned()).spawn(follow)?;
+        let thread = threads::spawn("next-hops", cores, events, follow)?;
         Ok(Following { stop, thread: Some(thread) })
     }
 
