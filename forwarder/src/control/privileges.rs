@@ -9,11 +9,11 @@
 use std::ffi::CString;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User, geteuid, getgrouplist, seteuid, setgroups, setresgid, setresuid};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, open};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
 use super::config::Config;
@@ -129,7 +129,14 @@ fn make(folder: &Path, user: &User) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     DirBuilder::new().mode(0o755).create(folder)?;
-    chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+    hand_over(folder, user)
+}
+
+/// The folder itself: in a parent that others may write to, somebody may have put a link in its place.
+fn hand_over(folder: &Path, user: &User) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = open(folder, flags, Mode::empty())?;
+    fchown(opened, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
 }
 
 fn refused(user: &User, path: &Path, error: io::Error) -> PrivilegeError {
@@ -138,4 +145,22 @@ fn refused(user: &User, path: &Path, error: io::Error) -> PrivilegeError {
 
 fn system(what: &'static str) -> impl Fn(nix::Error) -> PrivilegeError {
     move |error| PrivilegeError::System(what, error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_a_folder_is_handed_over_and_not_what_a_link_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let [made, link, file] = ["made", "link", "file"].map(|name| folder.path().join(name));
+        let user = User::from_uid(geteuid()).unwrap().unwrap();
+        make(&made, &user).unwrap();
+        symlink(&made, &link).unwrap();
+        fs::write(&file, "").unwrap();
+        assert!([&link, &file].iter().all(|path| hand_over(path, &user).is_err()));
+    }
 }
