@@ -358,7 +358,7 @@ fn limits_and_capabilities() {
     fake.expect(
         "capabilities",
         "warn",
-        &["lacks CAP_NET_ADMIN CAP_NET_RAW", "AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW"],
+        &["lacks CAP_NET_ADMIN CAP_NET_RAW", "as root", "CAP_NET_ADMIN CAP_NET_RAW to CapabilityBoundingSet"],
     );
     process("0000000000005000", "8388608", "unlimited");
     fake.expect("memlock", "ok", &["CAP_IPC_LOCK"]);

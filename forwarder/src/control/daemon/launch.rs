@@ -59,6 +59,12 @@ impl<B: Backend> Daemon<B> {
         let forwarder = Arc::new(forwarder.started(instead).signalling(readiness));
         forwarder.metrics().watch(backend.probe());
         let (stop, events) = channel();
+        let urgency = taps.urgency();
+        // All threads but DPDK's are started by one that has no rights left: some read what strangers send.
+        privileges.give_up()?;
+        let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores, &stop)
+            .map_err(|error| DaemonError::System("start the kernel path's thread", error))?;
+        drop(urgency);
         if let Some(lines) = backend.log() {
             let cores = control_cores.clone();
             spawn("device-log", move || {
@@ -66,10 +72,6 @@ impl<B: Backend> Daemon<B> {
                 log::repeat(lines);
             })?;
         }
-        let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores, &stop)
-            .map_err(|error| DaemonError::System("start the kernel path's thread", error))?;
-        // All other threads that touch what comes from outside are started by one that has no rights left.
-        privileges.give_up()?;
         let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
         let watchdog = Watchdog::start(&forwarder, &control_cores, &stop)
             .map_err(|error| DaemonError::System("start the watchdog", error))?;

@@ -25,7 +25,8 @@ pub(super) fn examine(machine: &Machine, config: Option<&Config>, findings: &mut
         return findings.ok("capabilities", "this process has what its devices take");
     }
     let names = missing.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
-    let fix = format!("AmbientCapabilities={names} in the unit of sluiced, or start it as root");
+    let fix =
+        format!("start sluiced as root, which daemon.user gives up; add {names} to CapabilityBoundingSet in its unit");
     findings.warn(
         "capabilities",
         format!("this process lacks {names}"),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 
 use self::serve::{Served, Thread};
 pub use self::tap::TapError;
@@ -28,8 +28,36 @@ use crate::kernel::{largest_frame, ring_size};
 use crate::settings::Settings;
 use crate::worker::kernel::{Common, KernelEnd};
 
-/// Its niceness: a table that is built on the same cores must not cost a BFD session its packets.
+/// The niceness of its thread: a table that is built on the same cores must not cost a BFD session its packets.
 const PRIORITY: i32 = -10;
+
+/// The niceness of the kernel path's thread, taken on by the thread that starts it, which has the right to: that is given up
+/// before the other starts, and a thread begins as nice as the one that starts it. Dropped, it is what it was.
+pub(super) struct Urgency {
+    before: i32,
+}
+
+impl Urgency {
+    /// Of this thread alone, as Linux has it.
+    fn take() -> Option<Self> {
+        let before = getpriority_process(None).unwrap_or(0);
+        let taken = setpriority_process(None, PRIORITY).inspect_err(|error| {
+            tracing::warn!(
+                "the kernel path is no more urgent than a reload, which may cost a BFD session: {error}; start sluiced as \
+                 root, or with LimitNICE={PRIORITY} in its unit (ulimit -e {} in a shell)",
+                20 - PRIORITY
+            );
+        });
+        taken.ok().map(|()| Self { before })
+    }
+}
+
+impl Drop for Urgency {
+    fn drop(&mut self) {
+        // To be nicer is always allowed.
+        let _ = setpriority_process(None, self.before);
+    }
+}
 
 /// The interfaces, open.
 pub(super) struct Taps(Vec<Served>);
@@ -46,6 +74,11 @@ impl Taps {
             taps.push(Served::new(DeviceIndex(index), spec, tap));
         }
         Ok(Self(taps))
+    }
+
+    /// To be held while their thread starts. None without interfaces, or without the right to.
+    pub(super) fn urgency(&self) -> Option<Urgency> {
+        if self.0.is_empty() { None } else { Urgency::take() }
     }
 }
 
@@ -90,10 +123,6 @@ pub(super) fn start<B: PacketBuf>(
     thread.report();
     let until = Arc::clone(&stop);
     let body = move || {
-        // Of this thread alone, as Linux has it. Without the right to, it takes its turn like any other.
-        if let Err(error) = setpriority_process(None, PRIORITY) {
-            tracing::debug!("the kernel path's thread keeps its priority: {error}");
-        }
         thread.run(&until);
     };
     let thread = threads::spawn("kernel-path", cores, events, body)?;
