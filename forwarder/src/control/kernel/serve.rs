@@ -27,6 +27,8 @@ const BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000 };
 const IDLE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 /// How long after a frame others are expected.
 const AWAKE: Duration = Duration::from_millis(10);
+/// Between two looks whether all interfaces are there.
+const TEND: Duration = Duration::from_millis(50);
 /// Before an attempt to open an interface again that has gone.
 const REOPEN: Duration = Duration::from_secs(1);
 
@@ -108,6 +110,8 @@ pub(super) struct Thread {
     sender: FrameSender,
     policer: Policer,
     tallies: Arc<KernelTallies>,
+    /// When somebody looked whether all interfaces are there.
+    tended: Option<Instant>,
     /// From a ring.
     frame: Vec<u8>,
     /// From an interface. One byte longer than a frame may be, so that what is cut shows.
@@ -124,22 +128,30 @@ impl Thread {
         largest_frame: usize,
     ) -> Self {
         let (frame, read) = (Vec::with_capacity(largest_frame), vec![0; largest_frame + 1].into());
-        Self { served, received, sender, policer, tallies, frame, read }
+        Self { served, received, sender, policer, tallies, tended: None, frame, read }
     }
 
     /// Serves until `stop` is set.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         let mut last = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            let passed = self.deliver() + self.collect();
-            if passed > 0 {
+            if self.round() > 0 {
                 last = Instant::now();
             } else {
-                self.served.iter_mut().for_each(Served::tend);
-                self.report();
                 self.wait(if last.elapsed() < AWAKE { &BUSY } else { &IDLE });
             }
         }
+    }
+
+    /// A turn for everybody; how many frames that were. Interfaces are looked after by the clock: where frames never cease, one
+    /// that is gone would not come back otherwise.
+    fn round(&mut self) -> usize {
+        if self.tended.is_none_or(|tended| tended.elapsed() >= TEND) {
+            self.tended = Some(Instant::now());
+            self.served.iter_mut().for_each(Served::tend);
+            self.report();
+        }
+        self.deliver() + self.collect()
     }
 
     /// Says which interfaces are there.
@@ -202,5 +214,32 @@ impl Thread {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::police::Budget;
+    use crate::kernel::ring::ring;
+    use crate::wire::MacAddr;
+
+    #[test]
+    fn an_interface_that_is_gone_is_looked_after_though_frames_never_cease() {
+        // It can't be opened.
+        let interface = "longer-than-any-interface".to_owned();
+        let spec = TapSpec { device: "wan0".to_owned(), interface, mac: MacAddr::default(), mtu: 1500 };
+        let tried = Instant::now().checked_sub(2 * REOPEN).unwrap();
+        let served = vec![Served { device: DeviceIndex(0), spec, tap: None, tried, told: false }];
+        let ((mut feed, received), (sender, _to)) = (ring(1 << 16), ring(1 << 16));
+        let tallies = Arc::new(KernelTallies::new(1, 1));
+        let policer = Policer::new(1, &Budget::default());
+        let mut thread = Thread::new(served, vec![received], sender, policer, tallies, 2000);
+        assert!(feed.send(DeviceIndex(0), Class::Unicast, &[0; 60]));
+        assert_eq!(thread.round(), 1);
+        let tried = thread.served[0].tried;
+        assert!(tried.elapsed() < REOPEN, "not at all");
+        assert!(feed.send(DeviceIndex(0), Class::Unicast, &[0; 60]));
+        assert_eq!((thread.round(), thread.served[0].tried), (1, tried), "again at once");
     }
 }
