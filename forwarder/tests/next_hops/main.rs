@@ -142,6 +142,11 @@ fn two_routers_share_and_one_that_dies_loses_its_share() {
     all_by_other("a link that is down");
     namespaces.network("link set up0 up");
     both("a link that is up again");
+    // The device itself, of which the kernel sees nothing.
+    rig.links[0].store(false, Ordering::Relaxed);
+    all_by_other("a device without a link");
+    rig.links[0].store(true, Ordering::Relaxed);
+    both("a device with a link again");
     // The kernel tells of no route that goes with an interface that is switched off.
     namespaces.forwarder("link set wan0-k down");
     all_by_other("an interface that is switched off");

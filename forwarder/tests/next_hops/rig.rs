@@ -5,11 +5,13 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use forwarder::control::daemon::Backend;
+use forwarder::io::hardware::{DeviceHealth, Hardware, Probe};
 use forwarder::io::memory::{MemoryIo, VecBuf};
 use forwarder::io::{Allocator, DeviceIndex, Nanos, PacketBuf, PacketIo, Received};
 use forwarder::wire::MacAddr;
@@ -152,11 +154,13 @@ impl Namespaces {
         let cables = inside(&self.network, || [0, 1].map(cable));
         let (io, feed, frames) = Wire::new(cables);
         let done = Arc::clone(&io.done);
+        let links = Arc::new([true, true].map(AtomicBool::new));
+        let backend = Devices { io: Some(io), links: Arc::clone(&links) };
         let running = inside(&self.forwarder, move || {
             prepare();
-            Running::with(place, io)
+            Running::start(place, backend)
         });
-        Rig { running, feed, fed: AtomicU64::new(0), done, frames }
+        Rig { running, links, feed, fed: AtomicU64::new(0), done, frames }
     }
 }
 
@@ -214,6 +218,8 @@ fn config() -> String {
 /// A daemon, and both ends of its devices.
 pub(crate) struct Rig {
     pub(crate) running: Running,
+    /// Whether each device has a link.
+    pub(crate) links: Arc<[AtomicBool; 2]>,
     feed: Sender<Vec<u8>>,
     fed: AtomicU64,
     done: Arc<AtomicU64>,
@@ -282,6 +288,31 @@ impl Rig {
     pub(crate) fn unresolved_drops(&self) -> u64 {
         let stats = self.running.client().result("stats", serde_json::json!({}));
         stats["counters"]["drops"]["next_hop_unresolved"].as_u64().unwrap()
+    }
+}
+
+/// Devices that say whether they have links.
+struct Devices {
+    io: Option<Wire>,
+    links: Arc<[AtomicBool; 2]>,
+}
+
+impl Backend for Devices {
+    type Io = Wire;
+
+    fn mac(&self, _: DeviceIndex) -> MacAddr {
+        MacAddr([2, 0, 0, 0, 0, 1])
+    }
+
+    fn probe(&self) -> Probe {
+        let links = Arc::clone(&self.links);
+        let health =
+            |link: &AtomicBool| DeviceHealth { link_up: link.load(Ordering::Relaxed), ..DeviceHealth::default() };
+        Box::new(move || Hardware { devices: links.iter().map(health).collect(), pools: Vec::new() })
+    }
+
+    fn queues(&mut self) -> Vec<Wire> {
+        self.io.take().into_iter().collect()
     }
 }
 
