@@ -14,6 +14,7 @@ mod control_support;
 mod documents;
 mod hostile;
 mod life;
+mod manager;
 mod panics;
 mod patience;
 mod stuck;

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A worker that stands still: who is told, and that it is told again when it goes on.
 
-use std::env;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,9 +14,9 @@ use forwarder::io::DeviceIndex;
 use forwarder::io::memory::MemoryIo;
 use forwarder::wire::MacAddr;
 use serde_json::{Value, json};
-use tempfile::tempdir;
 
 use super::control_support::{Place, Running, core};
+use super::manager::Service;
 use super::stuck::Stuck;
 use super::wait_for;
 
@@ -113,8 +110,6 @@ fn a_device_far_from_its_worker_is_a_warning() {
     daemon.wait().unwrap();
 }
 
-/// Only a process of its own can have another environment.
-const CHILD: &str = "SLUICE_WATCHDOG_TEST";
 const TEST: &str = "watchdog::systemd_hears_of_it_while_all_workers_poll";
 
 /// A daemon whose worker polls, stands still, and polls again.
@@ -134,27 +129,16 @@ fn daemon() {
 
 #[test]
 fn systemd_hears_of_it_while_all_workers_poll() {
-    if env::var_os(CHILD).is_some() {
+    if Service::is_this() {
         return daemon();
     }
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args([TEST, "--exact"]).env(CHILD, "1").env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
-    let mut child = child.env_remove("WATCHDOG_PID").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let service = Service::start(TEST, &[("WATCHDOG_USEC", "200000")]);
     let mut told = Vec::new();
-    let hear = || {
-        let mut message = [0; 256];
-        let length = socket.recv(&mut message).unwrap();
-        String::from_utf8(message[..length].to_vec()).unwrap().trim_end().to_owned()
-    };
     while told.last().is_none_or(|last: &String| !last.contains("STOPPING=1")) {
-        told.push(hear());
+        told.push(service.hear());
     }
-    assert_eq!(hear(), "WATCHDOG=1", "it forwards on, and that it stops was said before");
-    assert!(child.wait().unwrap().success());
+    assert_eq!(service.hear(), "WATCHDOG=1", "it forwards on, and that it stops was said before");
+    service.ends_well();
     assert_eq!(told[0], "READY=1\nSTATUS=forwarding");
     let at = |text: &str| told.iter().position(|message| message == text).unwrap_or_else(|| panic!("{told:?}"));
     let (stalled, again) = (at("STATUS=a worker does not poll"), at("STATUS=forwarding"));
