@@ -77,6 +77,7 @@ impl Generations {
             |source: &Source| ForwardingState::first(source, number, &self.viewpoint, &self.settings).map_err(refused);
         // It has no number of its own, and another table has taken the next one since.
         let renumbered = if state.generation == number { None } else { Some(compile(source)?) };
+        reloaded.build = start.elapsed();
         let how = if reloaded.forced { How::Forced } else { How::Newer };
         let accepted = Accepted { generation: number, revision: 0, by, from: document.clone(), how };
         let options = Options { dry_run: false, force };
@@ -86,7 +87,6 @@ impl Generations {
         // If some worker is late, it is made once more.
         let compiled = renumbered.or(compiled).map_or_else(|| compile(&source), Ok);
         let (compiler, state) = compiled?;
-        reloaded.build = start.elapsed();
         Ok(self.replace(&mut line, Loaded { source, compiler, state }, census, reloaded)?)
     }
 }
