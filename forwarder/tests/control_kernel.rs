@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "a test may stop at the first surprise"
 )]
@@ -16,14 +17,19 @@ mod control_support;
 mod feed;
 mod network;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use control_support::{Memory, Place, Running, frame, frame_to};
 use feed::{Feed, Feeder};
 use forwarder::control::config::Config;
-use forwarder::control::daemon::Daemon;
+use forwarder::control::daemon::{Backend, Daemon};
 use forwarder::control::report::{KernelReport, Stats};
+use forwarder::io::DeviceIndex;
+use forwarder::io::hardware::{DeviceHealth, Hardware, Probe};
 use forwarder::io::memory::MemoryIo;
+use forwarder::wire::MacAddr;
 use network::{CABLE, Network};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::json;
@@ -161,18 +167,26 @@ fn an_interface_that_is_down_or_gone_costs_its_frames_and_nothing_else() {
     running.stop().unwrap();
 }
 
+/// An interface that a daemon without rights may take.
+fn make_by_hand(network: &Network) {
+    network.boxed.ip(&["tuntap", "add", "dev", TAP, "mode", "tap", "user", "0"]);
+    let mtu = LARGE.to_string();
+    network.boxed.ip(&["link", "set", TAP, "address", "02:00:00:00:00:01", "mtu", &mtu, "up"]);
+}
+
+/// This thread's, and with them those of the daemon that it starts: as when it has become another user.
+fn give_up_rights() {
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+}
+
 #[test]
 fn an_interface_that_is_gone_shows_and_can_be_made_by_hand_where_the_daemon_may_not() {
     let Some(network) = Network::new(1500) else { return };
-    let by_hand = || {
-        network.boxed.ip(&["tuntap", "add", "dev", TAP, "mode", "tap", "user", "0"]);
-        let mtu = LARGE.to_string();
-        network.boxed.ip(&["link", "set", TAP, "address", "02:00:00:00:00:01", "mtu", &mtu, "up"]);
-    };
+    let by_hand = || make_by_hand(&network);
     by_hand();
     let (mut running, feeder) = network.boxed.inside(|| {
-        let none = CapabilitySet::empty();
-        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+        give_up_rights();
         let (feed, feeder) = Feed::new();
         (Running::start(place(1), Memory(vec![feed])), feeder)
     });
@@ -229,4 +243,63 @@ fn a_name_that_is_taken_is_an_error_in_one_line() {
     let Some((_running, [_feeder])) = start::<1>(&network) else { return };
     let error = fail(TAP);
     assert!(error.contains("another program has it open"), "{error}");
+}
+
+/// A device that says whether it has a link.
+struct Linked(Memory<MemoryIo>, Arc<AtomicBool>);
+
+impl Backend for Linked {
+    type Io = MemoryIo;
+
+    fn mac(&self, device: DeviceIndex) -> MacAddr {
+        self.0.mac(device)
+    }
+
+    fn probe(&self) -> Probe {
+        let link = Arc::clone(&self.1);
+        let health = move || DeviceHealth { link_up: link.load(Ordering::Relaxed), ..DeviceHealth::default() };
+        Box::new(move || Hardware { devices: vec![health()], pools: Vec::new() })
+    }
+
+    fn queues(&mut self) -> Vec<MemoryIo> {
+        self.0.queues()
+    }
+}
+
+#[test]
+fn the_carrier_follows_the_devices_link_without_any_rights() {
+    let Some(network) = Network::new(1500) else { return };
+    make_by_hand(&network);
+    let link = Arc::new(AtomicBool::new(false));
+    let backend = Linked(Memory(vec![MemoryIo::new(1)]), Arc::clone(&link));
+    let mut running = network.boxed.inside(|| {
+        give_up_rights();
+        Running::start(place(1), backend)
+    });
+    // A daemon of routes takes either for the other.
+    let has_carrier = || {
+        let interface = network.boxed.interface(TAP).unwrap();
+        let flags = interface["flags"].as_array().unwrap();
+        assert!(flags.contains(&json!("UP")), "switched off: {interface}");
+        match (flags.contains(&json!("LOWER_UP")), interface["operstate"].as_str().unwrap()) {
+            (true, "UP") => Some(true),
+            (false, "DOWN") => Some(false),
+            // The kernel tells what has changed a little later than it shows.
+            _ => None,
+        }
+    };
+    wait_for(|| has_carrier() == Some(false));
+    for has_link in [true, false, true, false] {
+        link.store(has_link, Ordering::Relaxed);
+        let start = Instant::now();
+        wait_for(|| has_carrier() == Some(has_link));
+        println!("link {has_link}: carrier after {:?}", start.elapsed());
+    }
+    // One that is made anew has a carrier as it is opened, which its device has not.
+    network.boxed.ip(&["link", "delete", TAP]);
+    make_by_hand(&network);
+    wait_for(|| side(&running.forwarder.stats()).open && has_carrier() == Some(false));
+    link.store(true, Ordering::Relaxed);
+    wait_for(|| has_carrier() == Some(true));
+    running.stop().unwrap();
 }

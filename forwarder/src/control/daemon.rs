@@ -20,6 +20,7 @@ use super::config::Config;
 use super::forwarder::Forwarder;
 use super::generations::Loaded;
 use super::kernel::KernelThread;
+use super::links::LinkWatch;
 use super::metrics::MetricsServer;
 use super::next_hops::Following;
 use super::report::Conservation;
@@ -77,6 +78,7 @@ pub struct Daemon<B: Backend> {
     metrics: Option<MetricsServer>,
     watchdog: Watchdog,
     following: Option<Following>,
+    links: Option<LinkWatch>,
     workers: Workers,
     kernel: Option<KernelThread>,
     backend: B,
@@ -161,6 +163,7 @@ impl<B: Backend> Daemon<B> {
         drop(self.metrics);
         drop(self.watchdog);
         drop(self.following);
+        drop(self.links);
         self.forwarder.stop_workers();
         let ended = self.workers.join();
         drop(self.kernel);

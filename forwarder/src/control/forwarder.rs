@@ -14,6 +14,7 @@ use super::config::Config;
 use super::generations::{Generations, Loaded, Options, PatchError, Patched, ReloadError, Reloaded, lock};
 use super::history::History;
 use super::kept::Kept;
+use super::links::Links;
 use super::load::{Document, PatchDocument};
 use super::metrics::{self, Metrics, Times};
 use super::next_hops::Underlay;
@@ -45,6 +46,7 @@ pub struct Forwarder {
     instead: Mutex<Option<String>>,
     metrics: Metrics,
     kernel: Arc<KernelTallies>,
+    links: Arc<Links>,
     readiness: Readiness,
 }
 
@@ -71,6 +73,7 @@ impl Forwarder {
             workers: (0..workers).map(|_| Arc::new(Shared::new(config.devices.len()))).collect(),
             metrics: Metrics::new(workers),
             kernel: Arc::new(KernelTallies::new(workers, config.devices.len())),
+            links: Arc::new(Links::new(config.devices.len())),
             readiness: Readiness::default(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
@@ -121,6 +124,16 @@ impl Forwarder {
     /// What passed between the devices and the kernel.
     pub fn kernel(&self) -> &Arc<KernelTallies> {
         &self.kernel
+    }
+
+    /// Which devices have links.
+    pub fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
+    /// Asks the devices for that.
+    pub(super) fn look_at_links(&self) {
+        self.links.note(&self.metrics.hardware());
     }
 
     /// Since the start.

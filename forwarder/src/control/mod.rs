@@ -23,6 +23,7 @@ pub mod kept;
 pub mod kernel;
 mod limited;
 mod line;
+pub mod links;
 pub mod load;
 pub mod log;
 pub mod machine;

@@ -11,6 +11,7 @@ use crate::control::announcer::Announcer;
 use crate::control::config::Config;
 use crate::control::forwarder::Forwarder;
 use crate::control::kernel::{self, Taps};
+use crate::control::links::LinkWatch;
 use crate::control::metrics::{self, MetricsServer};
 use crate::control::next_hops::{Follower, Underlay};
 use crate::control::privileges::Privileges;
@@ -58,11 +59,13 @@ impl<B: Backend> Daemon<B> {
 
         let forwarder = Arc::new(forwarder.started(instead).signalling(readiness));
         forwarder.metrics().watch(backend.probe());
+        forwarder.look_at_links();
         let (stop, events) = channel();
         let urgency = taps.urgency();
         // All threads but DPDK's are started by one that has no rights left: some read what strangers send.
         privileges.give_up()?;
-        let (ends, kernel) = kernel::start(taps, &config, &settings, forwarder.kernel(), &control_cores, &stop)
+        let seen = (forwarder.kernel(), forwarder.links());
+        let (ends, kernel) = kernel::start(taps, &config, &settings, seen, &control_cores, &stop)
             .map_err(|error| DaemonError::System("start the kernel path's thread", error))?;
         drop(urgency);
         if let Some(lines) = backend.log() {
@@ -75,6 +78,8 @@ impl<B: Backend> Daemon<B> {
         let workers = Workers::start(&forwarder, readers, backend.queues(), ends, &stop)?;
         let watchdog = Watchdog::start(&forwarder, &control_cores, &stop)
             .map_err(|error| DaemonError::System("start the watchdog", error))?;
+        let links = kernel.as_ref().map(|_| LinkWatch::start(&forwarder, &control_cores, &stop)).transpose();
+        let links = links.map_err(|error| DaemonError::System("start the thread of links", error))?;
         let following = underlay
             .zip(follower)
             .map(|(underlay, follower)| follower.start(underlay, Arc::clone(&forwarder), &control_cores, &stop));
@@ -105,6 +110,7 @@ impl<B: Backend> Daemon<B> {
             metrics,
             watchdog,
             following,
+            links,
             workers,
             kernel,
             backend,

@@ -2,6 +2,7 @@
 //! The kernel's side of the devices: a TAP interface for each that wants one, and the one thread that serves them all.
 //! How frames get there: [`crate::kernel`].
 
+mod carrier;
 mod serve;
 mod tap;
 
@@ -19,6 +20,7 @@ use self::tap::{Tap, TapSpec};
 use super::affinity::ControlCores;
 use super::config::Config;
 use super::daemon::Event;
+use super::links::Links;
 use super::threads;
 use crate::io::{DeviceIndex, PacketBuf};
 use crate::kernel::police::Policer;
@@ -93,7 +95,7 @@ pub(super) fn start<B: PacketBuf>(
     taps: Taps,
     config: &Config,
     settings: &Arc<Settings>,
-    tallies: &Arc<KernelTallies>,
+    (tallies, links): (&Arc<KernelTallies>, &Arc<Links>),
     cores: &ControlCores,
     events: &Sender<Event>,
 ) -> io::Result<(Vec<KernelEnd<B>>, Option<KernelThread>)> {
@@ -119,8 +121,9 @@ pub(super) fn start<B: PacketBuf>(
     }
     let policer = Policer::new(settings.devices.len(), &config.kernel.from);
     let stop = Arc::new(AtomicBool::new(false));
-    let mut thread = Thread::new(served, receivers, sender, policer, Arc::clone(tallies), common.largest_frame);
-    thread.report();
+    let seen = (Arc::clone(tallies), Arc::clone(links));
+    let mut thread = Thread::new(served, receivers, sender, policer, seen, common.largest_frame);
+    thread.tend();
     let until = Arc::clone(&stop);
     let body = move || {
         thread.run(&until);

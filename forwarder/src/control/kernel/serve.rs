@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::tap::{Tap, TapSpec};
+use crate::control::links::Links;
 use crate::io::{DeviceIndex, Nanos};
 use crate::kernel::class::{Class, Kind};
 use crate::kernel::police::Policer;
@@ -27,7 +28,7 @@ const BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000 };
 const IDLE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 /// How long after a frame others are expected.
 const AWAKE: Duration = Duration::from_millis(10);
-/// Between two looks whether all interfaces are there.
+/// Between two looks whether all interfaces are there, and their devices' links.
 const TEND: Duration = Duration::from_millis(50);
 /// Before an attempt to open an interface again that has gone.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -38,6 +39,8 @@ pub(super) struct Served {
     spec: TapSpec,
     /// None while it is gone.
     tap: Option<Tap>,
+    /// Whether it was last given a carrier.
+    carrier: bool,
     /// When it was lost, or last tried to open it again.
     tried: Instant,
     /// The log says why it does not come back.
@@ -46,7 +49,7 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(device: DeviceIndex, spec: TapSpec, tap: Tap) -> Self {
-        Self { device, spec, tap: Some(tap), tried: Instant::now(), told: false }
+        Self { device, spec, tap: Some(tap), carrier: true, tried: Instant::now(), told: false }
     }
 
     /// Whether the kernel took it.
@@ -89,7 +92,7 @@ impl Served {
             match Tap::open(&self.spec) {
                 Ok(tap) => {
                     tracing::info!("{} is back", self.spec);
-                    self.tap = Some(tap);
+                    (self.tap, self.carrier) = (Some(tap), true);
                 }
                 Err(error) if error.is_refused() && !self.told => {
                     self.told = true;
@@ -97,6 +100,19 @@ impl Served {
                 }
                 Err(error) => tracing::debug!("{error}"),
             }
+        }
+    }
+
+    /// Has the carrier follow the device's link.
+    fn follow(&mut self, has_link: bool) {
+        let Some(tap) = self.tap.as_ref().filter(|_| self.carrier != has_link) else { return };
+        // Whatever comes of it, it is not tried again before the link changes.
+        self.carrier = has_link;
+        match tap.set_carrier(has_link) {
+            Ok(()) => {
+                tracing::info!("{} {} a carrier, as its device", self.spec, if has_link { "has" } else { "has no" })
+            }
+            Err(error) => tracing::warn!("the carrier of {} does not follow its device's link: {error}", self.spec),
         }
     }
 }
@@ -110,7 +126,8 @@ pub(super) struct Thread {
     sender: FrameSender,
     policer: Policer,
     tallies: Arc<KernelTallies>,
-    /// When somebody looked whether all interfaces are there.
+    links: Arc<Links>,
+    /// When somebody looked whether all interfaces are there, and at the links.
     tended: Option<Instant>,
     /// From a ring.
     frame: Vec<u8>,
@@ -124,11 +141,11 @@ impl Thread {
         received: Vec<FrameReceiver>,
         sender: FrameSender,
         policer: Policer,
-        tallies: Arc<KernelTallies>,
+        (tallies, links): (Arc<KernelTallies>, Arc<Links>),
         largest_frame: usize,
     ) -> Self {
         let (frame, read) = (Vec::with_capacity(largest_frame), vec![0; largest_frame + 1].into());
-        Self { served, received, sender, policer, tallies, tended: None, frame, read }
+        Self { served, received, sender, policer, tallies, links, tended: None, frame, read }
     }
 
     /// Serves until `stop` is set.
@@ -148,15 +165,16 @@ impl Thread {
     fn round(&mut self) -> usize {
         if self.tended.is_none_or(|tended| tended.elapsed() >= TEND) {
             self.tended = Some(Instant::now());
-            self.served.iter_mut().for_each(Served::tend);
-            self.report();
+            self.tend();
         }
         self.deliver() + self.collect()
     }
 
-    /// Says which interfaces are there.
-    pub(super) fn report(&self) {
-        for served in &self.served {
+    /// Looks after the interfaces, and says which are there.
+    pub(super) fn tend(&mut self) {
+        for served in &mut self.served {
+            served.tend();
+            served.follow(self.links.has(served.device));
             self.tallies.set_open(served.device, served.tap.is_some());
         }
     }
@@ -230,11 +248,11 @@ mod tests {
         let interface = "longer-than-any-interface".to_owned();
         let spec = TapSpec { device: "wan0".to_owned(), interface, mac: MacAddr::default(), mtu: 1500 };
         let tried = Instant::now().checked_sub(2 * REOPEN).unwrap();
-        let served = vec![Served { device: DeviceIndex(0), spec, tap: None, tried, told: false }];
+        let served = vec![Served { device: DeviceIndex(0), spec, tap: None, carrier: true, tried, told: false }];
         let ((mut feed, received), (sender, _to)) = (ring(1 << 16), ring(1 << 16));
         let tallies = Arc::new(KernelTallies::new(1, 1));
         let policer = Policer::new(1, &Budget::default());
-        let mut thread = Thread::new(served, vec![received], sender, policer, tallies, 2000);
+        let mut thread = Thread::new(served, vec![received], sender, policer, (tallies, Arc::new(Links::new(1))), 2000);
         assert!(feed.send(DeviceIndex(0), Class::Unicast, &[0; 60]));
         assert_eq!(thread.round(), 1);
         let tried = thread.served[0].tried;

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
+use super::carrier;
 use crate::wire::MacAddr;
 
 /// Where TAP interfaces come from.
@@ -76,6 +77,11 @@ impl Tap {
             other => other.map_err(|error| fail("bring up", error))?,
         }
         Ok(Self(tap))
+    }
+
+    /// Gives the interface a carrier, as it has when it is opened, or takes it away.
+    pub(super) fn set_carrier(&self, carrier: bool) -> io::Result<()> {
+        carrier::set(&self.0, carrier)
     }
 
     /// Gives a frame to the kernel, without waiting.

@@ -19,15 +19,11 @@ use crate::control::daemon::Event;
 use crate::control::forwarder::Forwarder;
 use crate::control::generations::{Generations, Published, lock};
 use crate::control::limited::Limited;
-use crate::control::metrics::Metrics;
 use crate::control::threads;
-use crate::io::DeviceIndex;
 use crate::pipeline::narrow::TooNarrow;
 
 /// How long the follower waits for the kernel at most: as long a report of a narrow path can wait for it.
 const IDLE: Duration = Duration::from_millis(50);
-/// Between two looks at the devices' links, which their interfaces know nothing of.
-const LINKS: Duration = Duration::from_millis(100);
 /// Between two looks at whether neighbours are wanted, unless something changes.
 const LOOK: Duration = Duration::from_millis(250);
 /// After a publication, so that workers spend no time on them worth speaking of.
@@ -50,7 +46,6 @@ pub(in crate::control) struct Follower {
     neighbours: Pace,
     requests: Requests,
     looked: Instant,
-    looked_at_links: Instant,
     /// What the log said last of what can't be reached, if anything can't, and when.
     told: Option<(Option<String>, Instant)>,
     /// The kernel has refused a request, so datagrams have to do.
@@ -111,7 +106,6 @@ impl Follower {
             neighbours: unread,
             requests: Requests::default(),
             looked: Instant::now(),
-            looked_at_links: Instant::now(),
             told: None,
             was_refused: false,
         })
@@ -146,7 +140,7 @@ impl Follower {
         self.note(changes, underlay);
         let has_changed = self.read_or_wait(underlay)
             | self.take_reports(underlay)
-            | self.look_at_links(underlay, forwarder.metrics());
+            | lock(&underlay.resolver).note_links(|device| forwarder.links().has(device));
         let mut rest = Duration::ZERO;
         if has_changed {
             underlay.has_changed();
@@ -232,18 +226,6 @@ impl Follower {
             }
         }
         has_changed || !expired.is_empty()
-    }
-
-    /// Looks at the devices' links, when it is time; whether any has come or gone.
-    fn look_at_links(&mut self, underlay: &Underlay, metrics: &Metrics) -> bool {
-        if self.looked_at_links.elapsed() < LINKS {
-            return false;
-        }
-        self.looked_at_links = Instant::now();
-        let devices = metrics.hardware().devices;
-        // A device that says nothing of itself has one.
-        let has_link = |device: DeviceIndex| devices.get(usize::from(device.0)).is_none_or(|health| health.link_up);
-        lock(&underlay.resolver).note_links(has_link)
     }
 
     /// Has the kernel look for the neighbours that are wanted. Right after reading: the kernel takes the request as word that an
