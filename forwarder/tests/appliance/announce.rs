@@ -29,7 +29,8 @@ pub(crate) fn table() -> Value {
 }
 
 /// What should be heard of it, and of the forwarder's own addresses.
-const ALL: [&str; 5] = ["10.0.0.1/32", "198.51.100.0/24", "2001:db8:a::1/128", "2001:db8:e::/64", "203.0.113.0/24"];
+pub(crate) const ALL: [&str; 5] =
+    ["10.0.0.1/32", "198.51.100.0/24", "2001:db8:a::1/128", "2001:db8:e::/64", "203.0.113.0/24"];
 
 /// Who hears it, in an autonomous system of its own.
 fn upstream(asn: u32, own: &str, forwarder: &str, more: &str) -> String {
@@ -61,9 +62,14 @@ settle = 0
 linger = 2
 ";
 
-/// A page of the documentation's configuration for a routing daemon.
-fn documented(info: &str) -> &'static str {
-    let page = include_str!("../../../docs/announce.md");
+/// The documentation's configuration for a routing daemon.
+pub(crate) fn documented(info: &str) -> &'static str {
+    documented_after("", info)
+}
+
+/// What the documentation adds to it behind a heading.
+pub(crate) fn documented_after(heading: &str, info: &str) -> &'static str {
+    let (_, page) = include_str!("../../../docs/announce.md").split_once(heading).unwrap();
     let block = page.split(&format!("```{info}\n")).nth(1).unwrap_or_else(|| panic!("no block {info}"));
     block.split("\n```").next().unwrap()
 }
@@ -97,7 +103,7 @@ impl Network {
     }
 }
 
-fn announcement(place: &Place, daemon: &str) -> String {
+pub(crate) fn announcement(place: &Place, daemon: &str) -> String {
     let table = place.path("table.json");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
     let own = ["--underlay", "10.0.0.1", "--underlay", "2001:db8:a::1"];

@@ -16,3 +16,4 @@ mod lab;
 mod privileges;
 mod unit;
 mod upgrade;
+mod wire;

@@ -8,6 +8,25 @@ use tempfile::TempDir;
 use super::netns::Netns;
 use super::{Process, run, wait_for};
 
+/// A time of the day, in seconds. BIRD counts back from now when it is asked, so one moment has several of them, some milliseconds
+/// apart; a session that has ended meanwhile and come back is further off.
+#[derive(Debug)]
+pub struct Since(f64);
+
+impl Since {
+    fn read(word: &str) -> Option<Self> {
+        let mut parts = word.splitn(3, ':').map(|part| part.parse::<f64>().ok());
+        let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+        Some(Self((hours * 60.0 + minutes) * 60.0 + seconds))
+    }
+}
+
+impl PartialEq for Since {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0 - other.0).abs() < 0.25
+    }
+}
+
 pub struct Bird {
     folder: TempDir,
     _process: Process,
@@ -28,6 +47,11 @@ impl Bird {
         bird
     }
 
+    /// What it has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new("birdc");
         command.arg("-s").arg(self.folder.path().join("ctl")).args(words.split_whitespace());
@@ -41,7 +65,29 @@ impl Bird {
 
     /// Waits until a BGP session is up.
     pub fn wait_for_session(&self, protocol: &str) {
-        wait_for("a BGP session", || self.ask(&format!("show protocols {protocol}")).contains("Established"));
+        wait_for("a BGP session", || self.is_established(protocol));
+    }
+
+    /// Whether a BGP session is up.
+    pub fn is_established(&self, protocol: &str) -> bool {
+        self.ask(&format!("show protocols {protocol}")).contains("Established")
+    }
+
+    /// Since when a BGP session is up.
+    pub fn session(&self, protocol: &str) -> Option<Since> {
+        self.since(&format!("show protocols {protocol}"), "Established")
+    }
+
+    /// Since when BFD's only session is up.
+    pub fn bfd(&self) -> Option<Since> {
+        self.since("show bfd sessions", " Up ")
+    }
+
+    /// The time in the line that has these words.
+    fn since(&self, question: &str, words: &str) -> Option<Since> {
+        let said = self.ask(question);
+        let line = said.lines().find(|line| line.contains(words))?;
+        line.split_whitespace().find_map(Since::read)
     }
 
     /// The prefixes that came by BGP, in order.

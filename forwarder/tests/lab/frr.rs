@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! FRR in a namespace: its zebra, static routes and BGP.
+//! FRR in a namespace: its zebra, static routes, BFD and BGP.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ impl Frr {
         // The daemons become a user of their own.
         let mut frr = Self { folder: TempDir::new().unwrap(), _processes: Vec::new() };
         fs::set_permissions(frr.folder.path(), Permissions::from_mode(0o777)).unwrap();
-        for daemon in ["zebra", "staticd", "bgpd"] {
+        for daemon in ["zebra", "staticd", "bfdd", "bgpd"] {
             let path = |name: &str| frr.folder.path().join(format!("{daemon}{name}"));
             fs::write(path(".conf"), "").unwrap();
             let log = fs::File::create(path(".log")).unwrap();
@@ -29,6 +29,9 @@ impl Frr {
             command.args(["-P", "0", "--log", "stdout", "-f"]).arg(path(".conf"));
             command.arg("-i").arg(path(".pid")).arg("--vty_socket").arg(frr.folder.path());
             command.arg("-z").arg(frr.folder.path().join("zserv.api"));
+            if daemon == "bfdd" {
+                command.arg("--bfdctl").arg(path(".sock"));
+            }
             let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
             frr._processes.push(Process(child));
             wait_for("an FRR daemon answers", || path(".vty").exists());
@@ -48,6 +51,16 @@ impl Frr {
         let file = self.folder.path().join("more.conf");
         fs::write(&file, config).unwrap();
         run(self.command().arg("-f").arg(file));
+    }
+
+    /// Waits until a BGP session is up.
+    pub fn wait_for_session(&self, neighbour: &str) {
+        wait_for("a BGP session", || self.is_established(neighbour));
+    }
+
+    /// Whether a BGP session is up.
+    pub fn is_established(&self, neighbour: &str) -> bool {
+        self.ask(&[&format!("show bgp neighbors {neighbour}")]).contains("BGP state = Established")
     }
 
     /// What `vtysh -c LINE -c …` prints.

@@ -37,6 +37,11 @@ impl Place {
 
     /// Writes a configuration: a device that brings frames of nothing, and what else is given.
     pub fn configure(&self, more: &str) {
+        self.configure_device("vdev = \"net_null0\"", more);
+    }
+
+    /// The same with another device, which these lines are about.
+    pub fn configure_device(&self, device: &str, more: &str) {
         let core = core_affinity::get_core_ids().unwrap()[0].id;
         let config = format!(
             r#"
@@ -47,10 +52,11 @@ impl Place {
             ipv6 = "2001:db8:a::1"
             [[device]]
             name = "wan0"
-            vdev = "net_null0"
+            {device}
             next_hop_mac = "02:00:00:00:00:02"
             [workers]
             cores = [{core}]
+            idle = "sleep"
             [eal]
             args = ["--no-huge", "-m", "512", "--no-pci", "--no-shconf", "--no-telemetry"]
             [daemon]
