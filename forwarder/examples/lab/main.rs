@@ -35,7 +35,7 @@ use serde_json::json;
 use lab::bird::Bird;
 use lab::sluiced::{Place, Sluiced};
 use lab::{INTERRUPTED, run, wait_for};
-use network::{BOX, BOX_MAC, HOLD_TIME, Network, PLACES, PREFIX, ROUTER, UNDERLAY};
+use network::{BFD, BOX, BOX_MAC, HOLD_TIME, Network, PLACES, PREFIX, ROUTER, UNDERLAY};
 use paper::{Paper, grouped};
 use rounds::{Plan, Round};
 use servers::Servers;
@@ -92,7 +92,10 @@ fn story() -> bool {
     network::configure(&place);
     story.paper.heading("Sluice lab: the appliance in network namespaces");
     story.paper.line("box", format_args!("sluiced on net_af_packet, TAP wan0-k, BIRD; {BOX}, underlay {UNDERLAY}"));
-    story.paper.line("router", format_args!("BIRD; {ROUTER}; hold time {HOLD_TIME} s; the Internet sends from here"));
+    story.paper.line(
+        "router",
+        format_args!("BIRD; {ROUTER}; hold time {HOLD_TIME} s, BFD {BFD} the Internet sends from here"),
+    );
     story.paper.line("behind it", PLACES.map(|(name, address, _)| format!("{name} {address}")).join(", "));
 
     story.paper.heading("Start");
@@ -110,13 +113,19 @@ fn story() -> bool {
         Plan { name: "flood", flood: true, time: seconds(10), ..calm },
         Plan { name: "full load", rate: None, time: seconds(10), ..calm },
     ];
-    let session = router.ask("show protocols sluice");
+    let sessions = || (router.session("sluice"), router.bfd());
+    let before = sessions();
     let mut rounds = Vec::new();
     for plan in plans {
         let round = rounds::run(plan, &network, &sluiced, &servers);
         judge(&mut story, &plan, &round);
-        let now = router.ask("show protocols sluice");
-        story.check(now == session, "the BGP session is the same as before", &now);
+        let now = sessions();
+        let same = now == before && now.1.is_some();
+        story.check(
+            same,
+            "the sessions of BGP and BFD are the same as before",
+            format_args!("{now:?}, before {before:?}"),
+        );
         rounds.push(round);
     }
 
@@ -165,10 +174,9 @@ fn come_up(story: &mut Story, network: &Network, sluiced: &Sluiced<'_>, [router,
         &neighbour,
     );
     story.wait("BGP is established over the TAP, both sides", || {
-        [(router, "sluice"), (bird, "upstream")]
-            .iter()
-            .all(|(bird, name)| bird.ask(&format!("show protocols {name}")).contains("Established"))
+        router.is_established("sluice") && bird.is_established("upstream")
     });
+    story.wait("so is BFD", || router.bfd().is_some() && bird.bfd().is_some());
     let health = sluiced.ask(&["health"]);
     let silent = router.received().is_empty() && health["announced"] == json!(false);
     story.check(silent, "nothing is announced: no server has a next hop", &health);

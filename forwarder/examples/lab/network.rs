@@ -13,6 +13,8 @@ use crate::lab::{self, run};
 
 /// Seconds without a word of BGP after which a session is over; the least that leaves three keepalives.
 pub(crate) const HOLD_TIME: u32 = 6;
+/// The same of BFD, which notices sooner.
+pub(crate) const BFD: &str = "interval 300 ms; multiplier 3;";
 /// The box's addresses: on the wire to the router, and of the underlay.
 pub(crate) const BOX: &str = "192.0.2.1";
 pub(crate) const UNDERLAY: &str = "10.0.0.1";
@@ -84,8 +86,10 @@ impl Network {
         forwarder.ip("link set wan0 arp off");
         forwarder.ip("-6 address flush dev wan0");
         set(forwarder, "net/ipv4/conf/wan0/rp_filter", "1");
-        // One that lasts keeps its address, and BIRD its interface, while no sluiced runs.
+        // One that lasts keeps its address, and BIRD its interface, while no sluiced runs. The router is to hear of no MAC address
+        // but the device's.
         forwarder.ip("tuntap add dev wan0-k mode tap");
+        forwarder.ip(&format!("link set wan0-k address {BOX_MAC}"));
         forwarder.ip(&format!("address add {BOX}/30 dev wan0-k"));
         forwarder.ip(&format!("address add {UNDERLAY}/32 dev lo"));
         forwarder.ip("link set wan0-k up");
@@ -158,10 +162,12 @@ protocol kernel {{
         accept;
     }}; }};
 }}
+protocol bfd {{ interface "wan0-k" {{ {BFD} }}; }}
 protocol bgp upstream {{
     local {BOX} as 65001;
     neighbor {ROUTER} as 65002;
     hold time {HOLD_TIME};
+    bfd yes;
     connect delay time 1;
     connect retry time 1;
     error wait time 1, 2;
@@ -186,11 +192,13 @@ protocol static underlay {{
     route 10.0.1.0/24 blackhole;
     route {remote}/32 blackhole;
 }}
+protocol bfd {{ interface "wan" {{ {BFD} }}; }}
 protocol bgp sluice {{
     local {ROUTER} as 65002;
     neighbor {BOX} as 65001;
     passive;
     hold time {HOLD_TIME};
+    bfd yes;
     error wait time 1, 2;
     ipv4 {{ import all; export where proto = "underlay"; next hop self; }};
 }}
