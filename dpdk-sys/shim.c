@@ -21,6 +21,11 @@ uint16_t shim_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **fram
 	return rte_eth_rx_burst(port, queue, frames, max);
 }
 
+uint16_t shim_eth_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count)
+{
+	return rte_eth_tx_prepare(port, queue, frames, count);
+}
+
 uint16_t shim_eth_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count)
 {
 	return rte_eth_tx_burst(port, queue, frames, count);

@@ -33,7 +33,23 @@ static const size_t SHIM_MBUF_NB_SEGS = offsetof(struct rte_mbuf, nb_segs);   /*
 static const size_t SHIM_MBUF_PKT_LEN = offsetof(struct rte_mbuf, pkt_len);   /* uint32_t */
 static const size_t SHIM_MBUF_DATA_LEN = offsetof(struct rte_mbuf, data_len); /* uint16_t */
 
+static const size_t SHIM_MBUF_OL_FLAGS = offsetof(struct rte_mbuf, ol_flags);     /* uint64_t */
+static const size_t SHIM_MBUF_VLAN_TCI = offsetof(struct rte_mbuf, vlan_tci);     /* uint16_t */
+static const size_t SHIM_MBUF_TX_OFFLOAD = offsetof(struct rte_mbuf, tx_offload); /* uint64_t */
+
+/* What ol_flags asks of a device, and all that it can ask. Macros with ULL, which bindgen does not evaluate either. */
+static const uint64_t SHIM_MBUF_TX_IP_CKSUM = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+static const uint64_t SHIM_MBUF_TX_VLAN = RTE_MBUF_F_TX_VLAN;
+static const uint64_t SHIM_MBUF_TX_ALL = RTE_MBUF_F_TX_OFFLOAD_MASK;
+
+/* Where in tx_offload its bit-fields lie: that depends on the order of bytes. */
+static const uint32_t SHIM_MBUF_L2_LEN_OFS = RTE_MBUF_L2_LEN_OFS;
+static const uint32_t SHIM_MBUF_L2_LEN_BITS = RTE_MBUF_L2_LEN_BITS;
+static const uint32_t SHIM_MBUF_L3_LEN_OFS = RTE_MBUF_L3_LEN_OFS;
+
 /* RTE_BIT64() macros, which bindgen does not evaluate. */
+static const uint64_t SHIM_ETH_TX_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+static const uint64_t SHIM_ETH_TX_VLAN_INSERT = RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
 static const uint64_t SHIM_ETH_RSS_IP = RTE_ETH_RSS_IP;
 static const uint64_t SHIM_ETH_RSS_TCP = RTE_ETH_RSS_TCP;
 static const uint64_t SHIM_ETH_RSS_UDP = RTE_ETH_RSS_UDP;
@@ -50,6 +66,7 @@ bool shim_thread_has_lcore(void);
 
 /* Static inlines. */
 uint16_t shim_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);
+uint16_t shim_eth_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count);
 uint16_t shim_eth_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count);
 struct rte_mbuf *shim_pktmbuf_alloc(struct rte_mempool *pool);
 void shim_pktmbuf_free(struct rte_mbuf *frame);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use forwarder::io::Nanos;
 use forwarder::io::dpdk::{DeviceAddress, DeviceSpec, Dpdk, Error};
+use forwarder::io::offload::Offloads;
 use forwarder::io::pcap::{Resolution, Writer};
 use forwarder::settings::FragmentLimits;
 use forwarder::worker::handoff;
@@ -39,7 +40,13 @@ pub fn start(source: Source<'_>, queues: usize, burst: usize, frame: usize) -> R
         Source::Ring => "net_ring0".to_owned(),
     };
     let address = DeviceAddress::Vdev(vdev);
-    let spec = DeviceSpec { name: "wan0".into(), address, mtu: 1600, link_wait: Duration::ZERO };
+    let spec = DeviceSpec {
+        name: "wan0".into(),
+        address,
+        mtu: 1600,
+        link_wait: Duration::ZERO,
+        offloads: Offloads::default(),
+    };
     let kept = handoff::kept(queues, FragmentLimits::default().packets);
     let megabytes = megabytes(source, queues);
     let huge_pages = free_huge_megabytes() >= megabytes;

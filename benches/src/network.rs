@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use forwarder::hops::{Link, NextHops, Usable, Way};
 use forwarder::io::DeviceIndex;
+use forwarder::io::offload::Offloads;
 use forwarder::settings::{Device, Dscp, Echo, FragmentLimits, Icmp, Settings, Underlay};
 use forwarder::state::ForwardingState;
 use forwarder::wire::MacAddr;
@@ -34,6 +35,7 @@ pub fn settings(mac: MacAddr) -> Settings {
         vlan: None,
         kernel_path: false,
         gue: true,
+        offloads: Offloads::default(),
     };
     Settings {
         underlay: Underlay { ipv4: Some(OWN4), ipv6: Some(OWN6), gue_port: 6080 },

@@ -43,6 +43,9 @@ mod tests {
             (SHIM_MBUF_NB_SEGS, 2),
             (SHIM_MBUF_PKT_LEN, 4),
             (SHIM_MBUF_DATA_LEN, 2),
+            (SHIM_MBUF_OL_FLAGS, 8),
+            (SHIM_MBUF_VLAN_TCI, 2),
+            (SHIM_MBUF_TX_OFFLOAD, 8),
         ];
         fields.sort_unstable();
         for pair in fields.windows(2) {

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::io::DeviceIndex;
+use crate::io::offload::Offloads;
 use crate::wire::MacAddr;
 
 /// Everything that the pipeline and the outer headers need from the configuration.
@@ -169,6 +170,8 @@ pub struct Device {
     pub kernel_path: bool,
     /// Whether GUE from peers may arrive here.
     pub gue: bool,
+    /// What the device does to what it sends, as it was chosen when it started.
+    pub offloads: Offloads,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use tables::Source;
 use tables::table::Viewpoint;
 
+use crate::io::offload::Offloads;
 use crate::settings::{Device, Dscp, Echo, FragmentLimits, Icmp, Settings, Underlay};
 use crate::state::ForwardingState;
 use crate::wire::MacAddr;
@@ -60,6 +61,7 @@ pub(crate) fn settings() -> Settings {
         vlan: None,
         kernel_path,
         gue: true,
+        offloads: Offloads::default(),
     };
     Settings {
         underlay: Underlay { ipv4: viewpoint().ipv4, ipv6: None, gue_port: 6080 },

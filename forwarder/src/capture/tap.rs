@@ -14,12 +14,16 @@ use super::{Fate, Options, Wanted};
 use crate::counters::DropReason;
 use crate::io::{DeviceIndex, Nanos, PacketBuf};
 use crate::sampler::Sampler;
+use crate::wire::{ethernet, ipv4};
 
 /// Bytes of a worker's ring: some ten thousand packets.
 const RING: usize = 4 << 20;
 
 /// Bytes that a frame can grow by on its way: more than any outer headers.
 const GROWTH: usize = 128;
+
+/// Bytes within which a frame is unfinished, if it is: link header, IPv4 header.
+const UNFINISHED: usize = ethernet::HEADER_LEN + ethernet::TAG_LEN + ipv4::HEADER_LEN;
 
 /// What both ends look at.
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ pub struct Tap {
     /// Whether [`Self::tracked`] has every packet of the burst, so that others are those that the forwarder adds.
     is_whole: bool,
     moment: Moment,
+    /// A frame that its device finishes, as it leaves.
+    finished: Vec<u8>,
     /// Bytes of the ring that are free and promised to nobody.
     room: usize,
     numbered: u64,
@@ -84,6 +90,7 @@ impl Tap {
             next: 0,
             is_whole: false,
             moment: Moment { device: DeviceIndex(0), now: Nanos(0), by: (0, 0) },
+            finished: Vec::with_capacity(UNFINISHED.max(options.snap_length.into()) + ethernet::TAG_LEN),
             room: 0,
             numbered: 0,
             lost: 0,
@@ -142,21 +149,36 @@ impl Tap {
         debug_assert!(written.is_ok(), "a packet is admitted only if there is room");
     }
 
-    /// What of a frame is kept, with its description.
-    fn see<'f>(&self, device: DeviceIndex, frame: &'f [u8]) -> (Seen, &'f [u8]) {
-        let kept = frame.get(..usize::from(self.options.snap_length)).unwrap_or(frame);
+    /// The beginning of a frame that is kept.
+    fn kept<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
+        frame.get(..self.options.snap_length.into()).unwrap_or(frame)
+    }
+
+    /// The description of a frame of `length` bytes of which `kept` is kept.
+    fn seen(&self, device: DeviceIndex, length: usize, kept: &[u8]) -> Seen {
         let time = self.moment.now.0.wrapping_add(self.epoch);
-        (Seen { time, device, length: frame.len() as u32, captured: kept.len() as u32 }, kept)
+        Seen { time, device, length: length as u32, captured: kept.len() as u32 }
     }
 
     fn write_came(&mut self, number: u64, frame: &[u8]) {
-        let (seen, kept) = self.see(self.moment.device, frame);
-        self.write(number, Kind::Came(seen), kept);
+        let kept = self.kept(frame);
+        self.write(number, Kind::Came(self.seen(self.moment.device, frame.len(), kept)), kept);
     }
 
-    fn write_left(&mut self, number: u64, device: DeviceIndex, frame: &[u8]) {
-        let (seen, kept) = self.see(device, frame);
-        self.write(number, Kind::Left(seen), kept);
+    /// As the device sends it, which may do something of it by itself.
+    fn write_left<B: PacketBuf>(&mut self, number: u64, device: DeviceIndex, frame: &B) {
+        let (bytes, rest) = (frame.data(), frame.unfinished());
+        if rest.is_nothing() {
+            let kept = self.kept(bytes);
+            return self.write(number, Kind::Left(self.seen(device, bytes.len(), kept)), kept);
+        }
+        let mut finished = std::mem::take(&mut self.finished);
+        finished.clear();
+        finished.extend(bytes.iter().take(UNFINISHED.max(self.options.snap_length.into())));
+        rest.finish(&mut finished);
+        let kept = self.kept(&finished);
+        self.write(number, Kind::Left(self.seen(device, frame.sent_len(), kept)), kept);
+        self.finished = finished;
     }
 
     fn write_fate(&mut self, number: u64, fate: Fate) {
@@ -216,7 +238,7 @@ impl Witness for Tap {
             let tracked = self.note(frame, Fate::Sent);
             let number = if self.is_whole { tracked.or_else(|| self.track(frame, 1, Fate::Sent)) } else { tracked };
             if let Some(number) = number {
-                self.write_left(number, device, frame.data());
+                self.write_left(number, device, frame);
             }
         }
     }
@@ -234,7 +256,7 @@ impl Witness for Tap {
                 && let Some(number) = self.admit(frame.data().len(), 1)
             {
                 match device {
-                    Some(device) => self.write_left(number, device, frame.data()),
+                    Some(device) => self.write_left(number, device, frame),
                     None => self.write_came(number, frame.data()),
                 }
                 self.write_fate(number, Fate::Dropped(reason));

@@ -7,10 +7,11 @@ use tables::Publisher;
 
 use super::drain::{Drain, Frame, Packet};
 use super::tap::Tap;
-use super::{Fate, Options, Reasons, Wanted};
+use super::{Fate, Moment, Options, Reasons, Wanted, Witness};
 use crate::counters::DropReason;
-use crate::io::memory::MemoryIo;
-use crate::io::{DeviceIndex, PacketBuf};
+use crate::io::memory::{MemoryIo, VecBuf};
+use crate::io::offload::Unfinished;
+use crate::io::{DeviceIndex, Nanos, PacketBuf};
 use crate::state::ForwardingState;
 use crate::testing::{self, ELSEWHERE, FREE_PORT, OWNED_PORT, SLICED, UNASSIGNED};
 use crate::worker::handoff::Handoff;
@@ -189,4 +190,59 @@ fn a_tap_is_given_up_when_nobody_wants_it_or_never_taken() {
     assert!(drain.is_ended());
     rig.worker.tick();
     assert_eq!(rig.run(&mixed()), []);
+}
+
+/// A frame in a device's buffer, of which something is left to the device.
+struct Unsent(VecBuf, Unfinished);
+
+impl PacketBuf for Unsent {
+    fn data(&self) -> &[u8] {
+        self.0.data()
+    }
+    fn data_mut(&mut self) -> &mut [u8] {
+        self.0.data_mut()
+    }
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.0.prepend(len)
+    }
+    fn trim_front(&mut self, len: usize) {
+        self.0.trim_front(len);
+    }
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+    fn identity(&self) -> usize {
+        self.0.identity()
+    }
+    fn unfinished(&self) -> Unfinished {
+        self.1
+    }
+}
+
+#[test]
+fn what_is_left_to_the_device_is_seen_done() {
+    let whole = testing::udp(SLICED, OWNED_PORT, 1);
+    let mut sent = whole.clone();
+    sent.splice(12..12, [0x81, 0, 0, 100]);
+    let mut frame = VecBuf::new(&whole);
+    frame.data_mut()[24..26].fill(0);
+    let frames = [Unsent(frame, Unfinished { checksum: Some(14), tag: Some(100) })];
+    // Also where the beginning that is kept ends inside the header that is summed up.
+    for snap_length in [14, 30, 40, 256] {
+        let settings = testing::settings();
+        let moment = Moment::new(WAN, Nanos(0), &testing::state(7, "lhr-1", &settings));
+        let (mut tap, mut drain) = Tap::with_ring(Options { snap_length, ..ALL }, BURST, 64, 1 << 16);
+        tap.came::<Unsent>(moment, &[]);
+        tap.leave(WAN, &frames);
+        tap.untaken(Some(WAN), DropReason::TxFull, &frames);
+        tap.end();
+        let packet = drain.packet().unwrap();
+        let kept = &sent[..sent.len().min(snap_length.into())];
+        assert_eq!(bytes(packet.left.as_ref()), Some(kept), "{snap_length} bytes");
+        assert_eq!(
+            (packet.left.unwrap().length as usize, packet.fate),
+            (sent.len(), Fate::Dropped(DropReason::TxFull))
+        );
+        assert_eq!(drain.packet(), None);
+    }
 }

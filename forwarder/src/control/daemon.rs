@@ -31,6 +31,7 @@ use super::workers::{WorkerError, Workers};
 use super::{methods, notify, start};
 use crate::counters;
 use crate::io::hardware::{Hardware, Probe};
+use crate::io::offload::Offloads;
 use crate::io::{DeviceIndex, PacketIo};
 use crate::wire::MacAddr;
 
@@ -45,6 +46,11 @@ pub trait Backend {
     /// The memory node of the machine that a device is attached to, if it says so.
     fn node(&self, _: DeviceIndex) -> Option<u32> {
         None
+    }
+
+    /// What a device does by itself to what it sends: as was chosen when it started.
+    fn offloads(&self, _: DeviceIndex) -> Offloads {
+        Offloads::default()
     }
 
     /// Whom to ask about devices and pools. It may be asked when they are gone.

@@ -9,9 +9,12 @@ pub mod counted;
 pub mod dpdk;
 pub mod hardware;
 pub mod memory;
+pub mod offload;
 pub mod pcap;
 
 use rustix::time::{ClockId, clock_gettime};
+
+use offload::Unfinished;
 
 /// Index of a device in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,6 +60,21 @@ pub trait PacketBuf: Sized {
             Some(self.data_mut())
         }
     }
+    /// Whether something of a frame can be left to the device that sends it. Where not, all of it is written, whatever devices do.
+    const CAN_BE_UNFINISHED: bool = false;
+    /// Leaves `rest`, which is something, to the device that sends the frame: one that does that, and no other.
+    #[inline(always)]
+    fn leave_unfinished(&mut self, _rest: Unfinished) {}
+    /// What of the frame is left to the device that sends it.
+    #[inline(always)]
+    fn unfinished(&self) -> Unfinished {
+        Unfinished::default()
+    }
+    /// Bytes of the frame when the device has sent it.
+    #[inline(always)]
+    fn sent_len(&self) -> usize {
+        self.data().len() + self.unfinished().growth()
+    }
     /// Names the buffer: the same while the frame lives, whatever becomes of its bytes, and another than that of any other
     /// frame that lives.
     fn identity(&self) -> usize;
@@ -83,6 +101,12 @@ pub trait PacketIo: Allocator<Self::Buf> {
     /// Appends up to `max` received frames to `frames` without waiting. Frames that this backend can't present as one
     /// piece are freed, and counted in the result.
     fn receive(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>, max: usize) -> Received;
+
+    /// Whether the device puts tags into frames that lack them: whoever counts what leaves has to ask each frame then.
+    #[inline(always)]
+    fn inserts_tags(&self, _device: DeviceIndex) -> bool {
+        false
+    }
 
     /// Hands frames to the device from the front of `frames`, once. Leaves in `frames` what the device did not take.
     fn transmit(&mut self, device: DeviceIndex, frames: &mut Vec<Self::Buf>);

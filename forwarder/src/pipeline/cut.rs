@@ -74,7 +74,7 @@ impl Sender {
                 work.counters.originated += (transmit.len() - start) as u64;
                 transmit.insert(start, frame);
                 for piece in transmit.iter().skip(start) {
-                    work.tallies.count(destination, piece.data().len());
+                    work.tallies.count(destination, piece.sent_len());
                 }
             }
             Err(reason) => {

@@ -2,20 +2,23 @@
 //! How a packet leaves: by the one next hop of the configuration, or by that which the kernel's routes have for it.
 
 use super::Sender;
-use super::encap;
+use super::encap::{self, Leave};
 use super::lookup::Answer;
 use super::plain::Plain;
 use super::work::Work;
 use crate::hops::NextHops;
+use crate::io::offload::Offloads;
 use crate::io::{Allocator, DeviceIndex, PacketBuf};
 use crate::state::{Destination, ForwardingState};
 use crate::wire::ethernet;
-use crate::wire::outer::OuterHeaders;
+use crate::wire::outer::{Checksum, OuterHeaders};
 
 /// What a packet leaves with, and where. A copy: only what is not plain needs it.
 pub(super) struct Exit {
     /// The device.
     pub(super) device: DeviceIndex,
+    /// What the device does by itself.
+    pub(super) offloads: Offloads,
     /// Its link header.
     pub(super) link: ethernet::Template,
     /// The outer headers, with the MTU of this very way.
@@ -29,25 +32,26 @@ impl Sender {
             let hop = state.hop(hops, destination, flow)?;
             return Some(Exit {
                 device: hop.link.device,
+                offloads: self.offloads.of::<true>(hop.link.device),
                 link: hop.link.header,
                 headers: hop.headers.narrowed(hop.mtu),
             });
         }
         let headers = *state.headers(destination, flow)?;
-        self.egress.map(|(device, link)| Exit { device, link, headers })
+        self.egress.map(|(device, link)| Exit { device, offloads: self.offloads.of::<true>(device), link, headers })
     }
 
     /// Sends frames that hold plain packets by the kernel's next hops. Apart from the one next hop of the configuration, whose
     /// packets pass through registers as long as nobody else has to see them.
     #[inline(never)]
-    pub(super) fn send_all_by_hops<'a, B: PacketBuf, A: Allocator<B>>(
+    pub(super) fn send_all_by_hops<'a, B: PacketBuf, A: Allocator<B>, const ANY: bool>(
         &mut self,
         work: &mut Work<'_, B, A>,
         hops: &NextHops,
         packets: impl Iterator<Item = (B, Plain, &'a Answer)>,
     ) {
         for (mut frame, plain, answer) in packets {
-            match self.encapsulate_by(work, hops, plain, answer, &mut frame) {
+            match self.encapsulate_by::<B, A, ANY>(work, hops, plain, answer, &mut frame) {
                 Some((destination, device, len)) => {
                     work.tallies.count(destination, len);
                     // It has room: that was asked before the frame was touched.
@@ -61,7 +65,7 @@ impl Sender {
     /// Makes `frame`, which holds the packet `plain`, what leaves: where to, by which device, and how long it is. `None`, and nothing
     /// is done, if it does not go as it is.
     #[inline(always)]
-    fn encapsulate_by<B: PacketBuf, A>(
+    fn encapsulate_by<B: PacketBuf, A, const ANY: bool>(
         &self,
         work: &mut Work<'_, B, A>,
         hops: &NextHops,
@@ -78,7 +82,13 @@ impl Sender {
             return None;
         }
         let traffic_class = self.marking.outer(plain.traffic_class());
-        let len = encap::encapsulate_plain(frame, plain, &link.header, headers, traffic_class, answer.flow)?;
+        let flow = answer.flow;
+        let len = if ANY {
+            let leave = Leave::new(&link.header, self.offloads.of::<ANY>(link.device));
+            encap::leave_plain(frame, plain, &leave, headers, traffic_class, flow)?
+        } else {
+            encap::encapsulate_plain(frame, plain, &link.header, headers, traffic_class, flow, Checksum::Written)?
+        };
         Some((destination, link.device, len))
     }
 }

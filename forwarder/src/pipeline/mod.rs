@@ -21,6 +21,7 @@ pub mod fragments;
 mod icmp;
 mod lookup;
 pub mod narrow;
+mod offloads;
 mod options;
 mod originate;
 pub mod packet;

@@ -8,12 +8,13 @@ use tables::table::Address;
 
 use super::Burst;
 use super::classify;
-use super::encap;
+use super::encap::{self, Leave};
 use super::exit::Exit;
 use super::flow::FlowHash;
 use super::fragments::Fragments;
 use super::lookup::{Answer, Answers};
 use super::narrow::Reports;
+use super::offloads::DeviceOffloads;
 use super::originate::Originator;
 use super::packet::{Addresses, NotForwarded, Packet};
 use super::plain::Plain;
@@ -25,6 +26,7 @@ use crate::io::{Allocator, DeviceIndex, PacketBuf};
 use crate::settings::{Marking, Settings};
 use crate::state::{Destination, ForwardingState};
 use crate::wire::ethernet;
+use crate::wire::outer::Checksum;
 
 /// What turns a packet whose destination is known into a frame that leaves.
 pub(super) struct Sender {
@@ -33,6 +35,7 @@ pub(super) struct Sender {
     /// The device that forwarded packets leave by, and its link header, unless the kernel's routes say it; none if no next hop is
     /// configured.
     pub(super) egress: Option<(DeviceIndex, ethernet::Template)>,
+    pub(super) offloads: DeviceOffloads,
     pub(super) originator: Originator,
     /// Of the underlay, if control wants any.
     pub(super) reports: Option<Reports>,
@@ -44,6 +47,7 @@ impl Sender {
             .egress()
             .map(|(index, device, next_hop)| (index, ethernet::Template::new(next_hop, device.mac, device.vlan)));
         Self {
+            offloads: DeviceOffloads::new(&settings),
             flow_hash: FlowHash::new(settings.flow_key),
             marking: settings.dscp.into(),
             egress,
@@ -53,8 +57,24 @@ impl Sender {
     }
 
     /// Does to every frame of a burst what is due to it. `answers` are those for IPv4 packets and for IPv6 packets.
-    #[inline(never)]
     pub(super) fn act<B: PacketBuf, A: Allocator<B>>(
+        &mut self,
+        work: &mut Work<'_, B, A>,
+        fragments: &mut Fragments<B>,
+        frames: &mut Vec<B>,
+        burst: &Burst,
+        answers: [Answers<'_>; 2],
+    ) {
+        if self.offloads.any::<B>() {
+            self.act_with::<B, A, true>(work, fragments, frames, burst, answers);
+        } else {
+            self.act_with::<B, A, false>(work, fragments, frames, burst, answers);
+        }
+    }
+
+    /// The same, if `ANY` device does something by itself, or none.
+    #[inline(never)]
+    fn act_with<B: PacketBuf, A: Allocator<B>, const ANY: bool>(
         &mut self,
         work: &mut Work<'_, B, A>,
         fragments: &mut Fragments<B>,
@@ -67,7 +87,7 @@ impl Sender {
             // Most bursts: all alike, so that nothing is to be asked of each.
             let answers = if v4.len() == frames.len() { v4 } else { v6 };
             let packets = frames.drain(..).zip(burst.plain.iter().zip(answers));
-            return self.send_all(work, packets.map(|(frame, (&plain, answer))| (frame, plain, answer)));
+            return self.send_all::<B, A, ANY>(work, packets.map(|(frame, (&plain, answer))| (frame, plain, answer)));
         }
         let (mut packets, mut others) = (frames.drain(..).zip(&burst.plain), burst.others.iter());
         loop {
@@ -84,7 +104,7 @@ impl Sender {
                     }
                 }
             });
-            self.send_all(work, plain_ones);
+            self.send_all::<B, A, ANY>(work, plain_ones);
             match next {
                 Some((frame, plain)) if plain.is_some() => work.drop(DropReason::Malformed, frame),
                 Some((frame, _)) => self.act_on_other(work, fragments, others.next(), [&mut v4, &mut v6], frame),
@@ -95,22 +115,22 @@ impl Sender {
 
     /// Sends frames that hold plain packets.
     #[inline(always)]
-    fn send_all<'a, B: PacketBuf, A: Allocator<B>>(
+    fn send_all<'a, B: PacketBuf, A: Allocator<B>, const ANY: bool>(
         &mut self,
         work: &mut Work<'_, B, A>,
         mut packets: impl Iterator<Item = (B, Plain, &'a Answer)>,
     ) {
         if let Some(hops) = work.state.hops() {
-            return self.send_all_by_hops(work, hops, packets);
+            return self.send_all_by_hops::<B, A, ANY>(work, hops, packets);
         }
-        while let Some((frame, answer)) = self.send_until_misfit(work, &mut packets) {
+        while let Some((frame, answer)) = self.send_until_misfit::<B, A, ANY>(work, &mut packets) {
             self.send_misfit(work, answer, frame);
         }
     }
 
     /// Sends frames as long as they go without more ado; then the one that does not.
     #[inline(always)]
-    fn send_until_misfit<'a, B: PacketBuf, A: Allocator<B>>(
+    fn send_until_misfit<'a, B: PacketBuf, A: Allocator<B>, const ANY: bool>(
         &self,
         work: &mut Work<'_, B, A>,
         packets: &mut impl Iterator<Item = (B, Plain, &'a Answer)>,
@@ -119,11 +139,16 @@ impl Sender {
         let Some((queue, link)) = egress else {
             return packets.next().map(|(frame, _, answer)| (frame, answer));
         };
+        let leave =
+            Leave::new(link, self.egress.map(|(device, _)| self.offloads.of::<ANY>(device)).unwrap_or_default());
         let tallies = work.tallies;
         for (mut frame, plain, answer) in packets {
             // A queue never grows: that could take as long as it likes.
             let has_room = queue.len() < queue.capacity();
-            let left = has_room.then(|| self.encapsulate_plain(work.state, link, plain, answer, &mut frame));
+            let left = has_room.then(|| {
+                let leave = if ANY { Some(&leave) } else { None };
+                self.encapsulate_plain(work.state, (link, leave), plain, answer, &mut frame)
+            });
             let Some((destination, len)) = left.flatten() else {
                 return Some((frame, answer));
             };
@@ -139,15 +164,18 @@ impl Sender {
     fn encapsulate_plain<B: PacketBuf>(
         &self,
         state: &ForwardingState,
-        link: &ethernet::Template,
+        (link, leave): (&ethernet::Template, Option<&Leave>),
         plain: Plain,
         answer: &Answer,
         frame: &mut B,
     ) -> Option<(Destination, usize)> {
-        let destination = answer.route.ok()?;
-        let headers = state.headers(destination, answer.flow).filter(|headers| headers.fit(plain.len()))?;
+        let (destination, flow) = (answer.route.ok()?, answer.flow);
+        let headers = state.headers(destination, flow).filter(|headers| headers.fit(plain.len()))?;
         let traffic_class = self.marking.outer(plain.traffic_class());
-        let len = encap::encapsulate_plain(frame, plain, link, headers, traffic_class, answer.flow)?;
+        let len = match leave {
+            None => encap::encapsulate_plain(frame, plain, link, headers, traffic_class, flow, Checksum::Written)?,
+            Some(leave) => encap::leave_plain(frame, plain, leave, headers, traffic_class, flow)?,
+        };
         Some((destination, len))
     }
 
@@ -261,7 +289,7 @@ impl Sender {
         frame: &mut B,
     ) -> Result<(), DropReason> {
         let traffic_class = self.marking.outer(packet.traffic_class);
-        encap::encapsulate(frame, packet, &exit.link, &exit.headers, traffic_class, flow)
+        encap::encapsulate(frame, packet, exit, traffic_class, flow)
     }
 
     /// What becomes of `packet`, for which the way to its destination is too narrow: pieces, or word to its sender.

@@ -54,7 +54,7 @@ impl<B, A> Work<'_, B, A> {
     where
         B: PacketBuf,
     {
-        self.tallies.count(destination, frame.data().len());
+        self.tallies.count(destination, frame.sent_len());
         self.transmit(device, frame);
     }
 

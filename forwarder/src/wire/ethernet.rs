@@ -103,6 +103,19 @@ impl Template {
         Self { addresses, tag: vlan.map(customer_tag) }
     }
 
+    /// The same without a tag.
+    #[inline(always)]
+    #[must_use]
+    pub fn without_tag(&self) -> Self {
+        Self { tag: None, ..*self }
+    }
+
+    /// The VLAN that it tags frames for.
+    #[inline(always)]
+    pub fn vlan(&self) -> Option<u16> {
+        self.tag.map(|[_, _, high, low]| u16::from_be_bytes([high, low]))
+    }
+
     /// Who the frame is for.
     pub fn destination(&self) -> MacAddr {
         let [a, b, c, d, e, f, ..] = self.addresses;

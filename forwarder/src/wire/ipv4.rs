@@ -197,6 +197,20 @@ pub fn complete(header: &mut [u8; HEADER_LEN], total_len: u16, traffic_class: u8
     [header[10], header[11]] = (!sum).to_ne_bytes();
 }
 
+/// The same without a checksum, whose field is zero: the device fills it in.
+#[inline(always)]
+pub fn complete_but_checksum(header: &mut [u8; HEADER_LEN], total_len: u16, traffic_class: u8) {
+    [header[2], header[3]] = total_len.to_be_bytes();
+    header[1] = traffic_class;
+    [header[10], header[11]] = [0, 0];
+}
+
+/// Makes the checksum of a header without options right.
+pub fn fill_in_checksum(header: &mut [u8; HEADER_LEN]) {
+    [header[10], header[11]] = [0, 0];
+    [header[10], header[11]] = (!checksum::sum(header)).to_be_bytes();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +271,15 @@ mod tests {
     fn the_template_becomes_the_example() {
         let mut header = template(Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 199), 17, 64);
         complete(&mut header, 115, 0);
+        assert_eq!(header, EXAMPLE);
+    }
+
+    #[test]
+    fn a_checksum_can_be_filled_in_later() {
+        let mut header = template(Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 199), 17, 64);
+        complete_but_checksum(&mut header, 115, 0);
+        assert_eq!((&header[..10], &header[10..12], &header[12..]), (&EXAMPLE[..10], &[0, 0][..], &EXAMPLE[12..]));
+        fill_in_checksum(&mut header);
         assert_eq!(header, EXAMPLE);
     }
 

@@ -81,6 +81,15 @@ pub struct Inner {
     pub hops: u8,
 }
 
+/// Who writes the checksum of an IPv4 header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// It is written with the other fields.
+    Written,
+    /// It is left to the device that sends the frame.
+    Left,
+}
+
 impl Inner {
     /// The UDP source port: the flow's entropy, within the dynamic ports.
     #[inline]
@@ -167,14 +176,14 @@ impl OuterHeaders {
     /// Writes the headers for `inner` with [`Self::private`] at the front of `out`; `None` if `out` is shorter. For packets
     /// that [`Self::fit`].
     #[inline(always)]
-    pub fn write_whole(&self, out: &mut [u8], inner: Inner) -> Option<()> {
-        if self.is_v6() { self.write_whole_v6(out, inner) } else { self.write_whole_v4(out, inner) }
+    pub fn write_whole(&self, out: &mut [u8], inner: Inner, checksum: Checksum) -> Option<()> {
+        if self.is_v6() { self.write_whole_v6(out, inner) } else { self.write_whole_v4(out, inner, checksum) }
     }
 
     /// [`Self::write_whole`] over IPv4.
     #[inline(always)]
-    pub fn write_whole_v4(&self, out: &mut [u8], inner: Inner) -> Option<()> {
-        let rest = self.write_v4(out, self.total_len(inner), inner)?;
+    pub fn write_whole_v4(&self, out: &mut [u8], inner: Inner, checksum: Checksum) -> Option<()> {
+        let rest = self.write_v4(out, self.total_len(inner), inner, checksum)?;
         if self.private != Private::None {
             *rest.first_chunk_mut()? = self.private_data::<LEN_V4>(inner);
         }
@@ -200,16 +209,16 @@ impl OuterHeaders {
 
     /// Writes the headers for `inner` with `private`, which is nothing or [`Self::private`], at the front of `out`; `None` if
     /// `out` is shorter than [`Self::len`], or a length exceeds its field.
-    pub fn write(&self, out: &mut [u8], private: Private, inner: Inner) -> Option<()> {
+    pub fn write(&self, out: &mut [u8], private: Private, inner: Inner, checksum: Checksum) -> Option<()> {
         let total_len = u16::try_from(self.len(private) + inner.len).ok()?;
         if private == self.private {
-            return self.write_whole(out, inner);
+            return self.write_whole(out, inner, checksum);
         }
         let gue = if self.is_v6() {
             self.write_v6(out, total_len - ipv6::HEADER_LEN as u16, inner)?;
             out.get_mut(LEN_V6 - gue::BASE_LEN..)?
         } else {
-            self.write_v4(out, total_len, inner)?;
+            self.write_v4(out, total_len, inner, checksum)?;
             out.get_mut(LEN_V4 - gue::BASE_LEN..)?
         };
         *gue.first_chunk_mut()? = gue::base(0, inner.protocol);
@@ -224,10 +233,19 @@ impl OuterHeaders {
 
     /// Writes all but the private data; what is behind that in `out`.
     #[inline(always)]
-    fn write_v4<'a>(&self, out: &'a mut [u8], total_len: u16, inner: Inner) -> Option<&'a mut [u8]> {
+    fn write_v4<'a>(
+        &self,
+        out: &'a mut [u8],
+        total_len: u16,
+        inner: Inner,
+        checksum: Checksum,
+    ) -> Option<&'a mut [u8]> {
         let (place, rest) = out.split_first_chunk_mut::<LEN_V4>()?;
         *place = *self.bytes.first_chunk()?;
-        ipv4::complete(place.first_chunk_mut()?, total_len, inner.traffic_class);
+        match checksum {
+            Checksum::Written => ipv4::complete(place.first_chunk_mut()?, total_len, inner.traffic_class),
+            Checksum::Left => ipv4::complete_but_checksum(place.first_chunk_mut()?, total_len, inner.traffic_class),
+        }
         inner.complete(place.last_chunk_mut()?, total_len.wrapping_sub(ipv4::HEADER_LEN as u16));
         Some(rest)
     }
@@ -276,7 +294,7 @@ mod tests {
         let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, PrivateData::None, 1600);
         let mut out = [0xee; 33];
         let inner = Inner { len: 40, protocol: 4, traffic_class: 0xb9, flow: FLOW, hops: 0 };
-        headers.write(&mut out, Private::None, inner).unwrap();
+        headers.write(&mut out, Private::None, inner, Checksum::Written).unwrap();
         #[rustfmt::skip]
         assert_eq!(out, [
             0x45, 0xb9, 0, 72, 0, 0, 0x40, 0, 64, 17, 0x24, 0xeb, 10, 0, 0, 1, 10, 0, 1, 1,
@@ -295,7 +313,7 @@ mod tests {
         let headers = OuterHeaders::new(Endpoints::V6(address(1), address(2)), 6081, word, 1600);
         let mut out = [0xee; 61];
         let inner = Inner { len: 1000, protocol: 41, traffic_class: 0xb9, flow: FLOW, hops: 0 };
-        headers.write(&mut out, private, inner).unwrap();
+        headers.write(&mut out, private, inner, Checksum::Written).unwrap();
         #[rustfmt::skip]
         assert_eq!(out, [
             0x6b, 0x9a, 0xbc, 0xde, 0x03, 0xfc, 17, 64,
@@ -314,8 +332,24 @@ mod tests {
         let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, PrivateData::None, u16::MAX);
         let inner = |len| Inner { len, protocol: 4, traffic_class: 0, flow: 0, hops: 0 };
         let mut out = [0; 32];
-        assert_eq!(headers.write(&mut out[..31], Private::None, inner(20)), None);
-        assert_eq!(headers.write(&mut out, Private::None, inner(65_535 - 32)), Some(()));
-        assert_eq!(headers.write(&mut out, Private::None, inner(65_536 - 32)), None);
+        assert_eq!(headers.write(&mut out[..31], Private::None, inner(20), Checksum::Written), None);
+        assert_eq!(headers.write(&mut out, Private::None, inner(65_535 - 32), Checksum::Written), Some(()));
+        assert_eq!(headers.write(&mut out, Private::None, inner(65_536 - 32), Checksum::Written), None);
+    }
+
+    #[test]
+    fn a_checksum_that_is_left_is_zero_and_nothing_else_differs() {
+        for private in [PrivateData::None, PrivateData::PreviousOwner([7; gue::PRIVATE_LEN])] {
+            let headers = OuterHeaders::new(Endpoints::V4(HERE, SERVER), 6080, private, 1600);
+            let inner = Inner { len: 40, protocol: 4, traffic_class: 0xb9, flow: FLOW, hops: 0 };
+            for with in [Private::None, headers.private()] {
+                let [mut written, mut left] = [[0xee; 41]; 2];
+                headers.write(&mut written, with, inner, Checksum::Written).unwrap();
+                headers.write(&mut left, with, inner, Checksum::Left).unwrap();
+                assert_eq!(left[10..12], [0, 0]);
+                ipv4::fill_in_checksum(left.first_chunk_mut().unwrap());
+                assert_eq!(left, written);
+            }
+        }
     }
 }

@@ -180,11 +180,11 @@ fn transmit<Io: PacketIo>(
     tallies: &[DeviceTally],
     witness: &mut impl Witness,
 ) {
-    let (offered, offered_bytes) = (frames.len(), bytes(frames));
+    let (offered, offered_bytes) = (frames.len(), sent_bytes(io, device, frames));
     witness.leave(device, frames);
     io.transmit(device, frames);
     witness.untaken(Some(device), DropReason::TxFull, frames);
-    let (taken, taken_bytes) = ((offered - frames.len()) as u64, offered_bytes - bytes(frames));
+    let (taken, taken_bytes) = ((offered - frames.len()) as u64, offered_bytes - sent_bytes(io, device, frames));
     counters.tx += taken;
     counters.tx_bytes += taken_bytes;
     if let Some(tally) = tally(tallies, device) {
@@ -212,6 +212,11 @@ fn hand_to_kernel<Io: PacketIo>(
 
 pub(super) fn tally(tallies: &[DeviceTally], device: DeviceIndex) -> Option<&DeviceTally> {
     tallies.get(usize::from(device.0))
+}
+
+/// Bytes of `frames` when `device` sends them.
+fn sent_bytes<Io: PacketIo>(io: &Io, device: DeviceIndex, frames: &[Io::Buf]) -> u64 {
+    if io.inserts_tags(device) { frames.iter().map(|frame| frame.sent_len() as u64).sum() } else { bytes(frames) }
 }
 
 pub(super) fn bytes<B: PacketBuf>(frames: &[B]) -> u64 {

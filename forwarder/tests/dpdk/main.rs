@@ -10,18 +10,20 @@ mod failures;
 mod isolated;
 mod lifetimes;
 mod memif;
+mod offloads;
 mod traffic;
 
 use std::time::Duration;
 
 use forwarder::io::dpdk::{DeviceAddress, DeviceSpec, Dpdk, Error};
+use forwarder::io::offload::Offloads;
 
 /// The arguments of the contract's sample configuration, with less memory: many of these run at once.
 const EAL: [&str; 4] = ["--no-huge", "-m", "128", "--no-pci"];
 
 fn device(name: &str, vdev: &str) -> DeviceSpec {
     let address = DeviceAddress::Vdev(vdev.into());
-    DeviceSpec { name: name.into(), address, mtu: 1600, link_wait: Duration::ZERO }
+    DeviceSpec { name: name.into(), address, mtu: 1600, link_wait: Duration::ZERO, offloads: Offloads::default() }
 }
 
 fn strings(arguments: &[&str]) -> Vec<String> {

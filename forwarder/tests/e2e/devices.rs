@@ -58,7 +58,7 @@ pub(crate) fn two_cores() -> Option<[usize; 2]> {
 }
 
 /// An IPv4 packet of UDP, or a piece of one, in a frame: `offset` in bytes.
-fn frame(destination: u8, id: u16, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(destination: u8, id: u16, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
     let mut header = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 203, 0, 113, 7, 198, 51, 100, destination];
     header[2..4].copy_from_slice(&(20 + payload.len() as u16).to_be_bytes());
     header[4..6].copy_from_slice(&id.to_be_bytes());

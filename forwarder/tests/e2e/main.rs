@@ -22,6 +22,7 @@ mod metrics;
 mod namespace;
 #[path = "../network/mod.rs"]
 mod network;
+mod offloads;
 mod reload;
 mod rig;
 #[path = "../world/mod.rs"]

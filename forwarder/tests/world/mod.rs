@@ -12,6 +12,7 @@ use std::sync::Arc;
 use forwarder::control::config::{Config, Purpose};
 use forwarder::counters::Counters;
 use forwarder::io::memory::VecBuf;
+use forwarder::io::offload::Unfinished;
 use forwarder::io::{Allocator, DeviceIndex, Nanos, PacketBuf};
 use forwarder::pipeline::fragments::Member;
 use forwarder::pipeline::{Arrival, Output, Pipeline};
@@ -61,6 +62,8 @@ pub(crate) struct World {
     output: Output<Numbered>,
     /// How many frames have come.
     numbered: usize,
+    /// Frames of which something was left to the device.
+    pub(crate) unfinished: usize,
     /// What became of frames of earlier bursts in the last one.
     pub(crate) released: Vec<Fate>,
 }
@@ -98,6 +101,7 @@ impl World {
             settings,
             state,
             numbered: 0,
+            unfinished: 0,
             released: Vec::new(),
         }
     }
@@ -148,7 +152,8 @@ impl World {
         for (device, sent) in self.settings.devices.iter().zip(&mut self.output.transmit) {
             // what was added stands behind what it was added to
             for group in sent.chunk_by(|_, next| next.number == ADDED) {
-                let frames = group.iter().map(|frame| (device.name.clone(), frame.data().to_vec()));
+                self.unfinished += group.iter().filter(|frame| !frame.rest.is_nothing()).count();
+                let frames = group.iter().map(|frame| (device.name.clone(), frame.sent()));
                 outcomes.push((group[0].number, Fate::Transmit(frames.collect())));
             }
             sent.clear();
@@ -205,23 +210,31 @@ impl Allocator<Numbered> for Spare {
     fn allocate(&mut self, len: usize) -> Option<Numbered> {
         self.left = self.left.checked_sub(1)?;
         let mut frame = self.buffers.pop().unwrap_or_else(|| Numbered::new(ADDED, VecBuf::default()));
-        frame.number = ADDED;
+        (frame.number, frame.rest) = (ADDED, Unfinished::default());
         frame.buf.resize(len);
         Some(frame)
     }
 }
 
-/// A frame that knows its number.
+/// A frame that knows its number, and what of it is left to the device.
 pub(crate) struct Numbered {
     pub(crate) number: usize,
     pub(crate) buf: VecBuf,
+    rest: Unfinished,
     /// Its bytes when it came.
     received: Vec<u8>,
 }
 
 impl Numbered {
     pub(crate) fn new(number: usize, buf: VecBuf) -> Self {
-        Self { number, received: buf.data().to_vec(), buf }
+        Self { number, received: buf.data().to_vec(), buf, rest: Unfinished::default() }
+    }
+
+    /// Its bytes when the device has sent it.
+    fn sent(&self) -> Vec<u8> {
+        let mut sent = self.data().to_vec();
+        self.rest.finish(&mut sent);
+        sent
     }
 }
 
@@ -248,5 +261,16 @@ impl PacketBuf for Numbered {
 
     fn identity(&self) -> usize {
         self.buf.identity()
+    }
+
+    const CAN_BE_UNFINISHED: bool = true;
+
+    fn leave_unfinished(&mut self, rest: Unfinished) {
+        assert!(self.rest.is_nothing() && !rest.is_nothing(), "{:?}, then {rest:?}", self.rest);
+        self.rest = rest;
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        self.rest
     }
 }

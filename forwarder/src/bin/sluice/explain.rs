@@ -11,6 +11,7 @@ use forwarder::control::config::{Config, DEFAULT_FLOW_KEY, Purpose};
 use forwarder::control::generations::FIRST_GENERATION;
 use forwarder::control::methods;
 use forwarder::explain::{self, Explanation, Query, Subject, UNKNOWN_MTU};
+use forwarder::io::offload::Offloads;
 use forwarder::io::pcap::Reader;
 use forwarder::settings::{Device, Dscp, Echo, FragmentLimits, Icmp, Settings, Underlay};
 use forwarder::state::ForwardingState;
@@ -173,6 +174,7 @@ fn unconfigured(viewpoint: &Viewpoint) -> Settings {
         vlan: None,
         kernel_path: true,
         gue: true,
+        offloads: Offloads::default(),
     };
     Settings {
         workers: 1,

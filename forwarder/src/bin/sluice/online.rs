@@ -223,7 +223,8 @@ fn describe_device(device: &DeviceStatus, otherwise: &str) -> String {
     let DeviceStatus { mac, mtu, next_hop_mac, .. } = device;
     let next_hop = next_hop_mac.as_deref().unwrap_or(otherwise);
     let gue = if device.gue { "" } else { ", no GUE accepted" };
-    format!("{mac}, MTU {mtu}, next hop {next_hop}{gue}")
+    let offloads = if device.offloads.is_empty() { "none".to_owned() } else { device.offloads.join(", ") };
+    format!("{mac}, MTU {mtu}, next hop {next_hop}{gue}, offloads: {offloads}")
 }
 
 fn describe_reload(last: &ReloadStatus, now: u64, output: &Output) -> String {

@@ -15,6 +15,7 @@ use forwarder::control::log;
 use forwarder::io::DeviceIndex;
 use forwarder::io::dpdk::{self, DeviceAddress, DeviceSpec, Dpdk, DpdkIo};
 use forwarder::io::hardware::Probe;
+use forwarder::io::offload::Offloads;
 use forwarder::wire::MacAddr;
 use forwarder::worker::handoff;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -95,6 +96,7 @@ impl Devices {
             },
             mtu: device.mtu,
             link_wait: device.link_wait,
+            offloads: device.wanted_offloads(&config.underlay),
         };
         let specs: Vec<_> = config.devices.iter().map(spec).collect();
         let workers = config.workers.cores.len();
@@ -123,6 +125,10 @@ impl Backend for Devices {
 
     fn node(&self, device: DeviceIndex) -> Option<u32> {
         self.0.node(device)
+    }
+
+    fn offloads(&self, device: DeviceIndex) -> Offloads {
+        self.0.offloads(device)
     }
 
     fn probe(&self) -> Probe {

@@ -78,6 +78,7 @@ fn device(mut section: Section<'_>, before: &[Device], workers: usize, purpose: 
         vlan: section.integer("vlan", 1..=4094),
         gue: section.boolean("gue").unwrap_or(true),
         link_wait,
+        offload: section.parse("offload", "\"auto\" or \"off\"", values::offload).unwrap_or(true),
     };
     section.finish();
     Some(device)

@@ -20,6 +20,7 @@ pub use self::problem::{ConfigError, Problem};
 pub use self::service::{Process, Readiness};
 use crate::control::guards::Guards;
 use crate::control::log::Log;
+use crate::io::offload::Offloads;
 use crate::kernel::police::Budgets;
 use crate::settings::{self, Dscp, FragmentLimits, Icmp, Settings, Underlay};
 use crate::wire::MacAddr;
@@ -113,6 +114,15 @@ pub struct Device {
     pub gue: bool,
     /// How long it may take at the start to have a link; zero if it may start without one.
     pub link_wait: Duration,
+    /// Whether it is asked to do by itself what it can of what it sends.
+    pub offload: bool,
+}
+
+impl Device {
+    /// What is wanted of it by a forwarder with the addresses of `underlay`.
+    pub fn wanted_offloads(&self, underlay: &Underlay) -> Offloads {
+        Offloads { checksum: self.offload && underlay.ipv4.is_some(), tag: self.offload && self.vlan.is_some() }
+    }
 }
 
 /// The table `workers` of the file.
@@ -206,6 +216,7 @@ impl Config {
             vlan: device.vlan,
             kernel_path: device.kernel.is_some(),
             gue: device.gue,
+            offloads: Offloads::default(),
         };
         Settings {
             underlay: self.underlay.clone(),

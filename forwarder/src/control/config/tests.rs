@@ -30,6 +30,7 @@ queues = 1
 vlan = 100
 gue = false
 link_wait = 3
+offload = "off"
 
 [workers]
 cores = [1]
@@ -142,6 +143,7 @@ fn every_key_is_read() {
             vlan: Some(100),
             gue: false,
             link_wait: Duration::from_secs(3),
+            offload: false,
         }],
         workers: Workers { cores: vec![1], burst: 32, idle: Idle::Sleep },
         eal_args: ["--no-huge", "-m", "512", "--no-pci"].map(str::to_owned).to_vec(),
@@ -205,6 +207,20 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.guards, Guards::default());
     assert_eq!(config.state, State { folder: PathBuf::from("/etc/sluice/sluice.state"), generations: 8 });
     assert_eq!(config.metrics, Metrics { listen: None, targets: 10_000 });
+}
+
+/// A device is asked for what its forwarder can use: checksums of IPv4 headers, and the tag that it is to have.
+#[test]
+fn a_device_is_asked_to_do_by_itself_what_it_is_needed_for() {
+    let wanted = |from: &str, to: &str| {
+        let config = parse(&SMALL.replace(from, to), Purpose::Daemon).unwrap();
+        let Offloads { checksum, tag } = config.devices[0].wanted_offloads(&config.underlay);
+        (checksum, tag)
+    };
+    assert_eq!(wanted("name =", "name ="), (true, false));
+    assert_eq!(wanted("name =", "vlan = 100\noffload = \"auto\"\nname ="), (true, true));
+    assert_eq!(wanted("name =", "vlan = 100\noffload = \"off\"\nname ="), (false, false));
+    assert_eq!(wanted("ipv4 = \"10.0.0.1\"", "ipv6 = \"2001:db8:a::1\""), (false, false));
 }
 
 #[test]
@@ -298,6 +314,8 @@ fn wrong_values_are_refused() {
         ("cores = [0]", "cores = [0]\nburst = 257", "workers.burst: 257 is not from 1 to 256"),
         ("[workers]", "[eal]\nargs = \"-m\"\n[workers]", "eal.args: expected a list of strings"),
         ("[workers]", "[eal]\nargs = [1]\n[workers]", "eal.args: expected strings only"),
+        ("name =", "offload = \"on\"\nname =", "device[0].offload: \"on\" is neither \"auto\" nor \"off\""),
+        ("name =", "offload = false\nname =", "device[0].offload: is a boolean; expected \"auto\" or \"off\""),
         ("[workers]", "[icmp]\necho = \"yes\"\n[workers]", "icmp.echo: \"yes\" is neither"),
         ("[workers]", "[icmp]\nrate = -1\n[workers]", "icmp.rate: -1 is not from 0"),
         ("[workers]", "[icmp]\nsource6 = \"192.0.2.1\"\n[workers]", "icmp.source6: \"192.0.2.1\" is not an IPv6"),

@@ -26,6 +26,15 @@ pub(super) fn dscp(text: &str) -> Result<Dscp, String> {
     if text == "copy" { Ok(Dscp::Copy) } else { Err(format!("{text:?} is neither \"copy\" nor a number from 0 to 63")) }
 }
 
+/// Whether a device is asked to do by itself what it can.
+pub(super) fn offload(text: &str) -> Result<bool, String> {
+    match text {
+        "auto" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither \"auto\" nor \"off\"")),
+    }
+}
+
 /// A unicast IPv4 address.
 pub(super) fn ipv4(text: &str) -> Result<Ipv4Addr, String> {
     let address: Ipv4Addr = text.parse().map_err(|_| format!("{text:?} is not an IPv4 address"))?;

@@ -50,7 +50,11 @@ impl<B: Backend> Daemon<B> {
         let mut backend = backend?;
         let macs: Vec<_> = (0..=u8::MAX).zip(&config.devices).map(|(i, _)| backend.mac(DeviceIndex(i))).collect();
         affinity::warn_of_far_cores(&config, &backend);
-        let settings = Arc::new(config.settings(&macs));
+        let mut settings = config.settings(&macs);
+        for (index, device) in (0..=u8::MAX).zip(&mut settings.devices) {
+            device.offloads = backend.offloads(DeviceIndex(index));
+        }
+        let settings = Arc::new(settings);
         let taps = Taps::open(&config, &settings)?;
         let control_cores = cores.besides(&config.workers.cores);
         let (underlay, follower) = open_underlay(&config, &settings)?.unzip();

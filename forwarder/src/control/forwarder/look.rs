@@ -135,5 +135,6 @@ fn device((config, settings): (&Device, &crate::settings::Device)) -> DeviceStat
         mtu: config.mtu,
         next_hop_mac: config.next_hop.map(|mac| mac.to_string()),
         gue: config.gue,
+        offloads: settings.offloads.names(),
     }
 }

@@ -179,6 +179,9 @@ pub struct DeviceStatus {
     pub next_hop_mac: Option<String>,
     /// Whether GUE may arrive.
     pub gue: bool,
+    /// What it does by itself to what it sends: `ipv4_checksum`, `vlan`.
+    #[serde(default)]
+    pub offloads: Vec<String>,
 }
 
 /// An attempt to reload.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Error;
+use crate::io::offload::Offloads;
 
 /// Where a device is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct DeviceSpec {
     pub mtu: u16,
     /// How long it may take to have a link; zero if it may start without one.
     pub link_wait: Duration,
+    /// What it is to do by itself, if it can.
+    pub offloads: Offloads,
 }
 
 impl DeviceSpec {
@@ -111,7 +114,7 @@ mod tests {
     use super::*;
 
     fn device(address: DeviceAddress) -> DeviceSpec {
-        DeviceSpec { name: "wan0".into(), address, mtu: 1500, link_wait: Duration::ZERO }
+        DeviceSpec { name: "wan0".into(), address, mtu: 1500, link_wait: Duration::ZERO, offloads: Offloads::default() }
     }
 
     #[test]

@@ -94,6 +94,7 @@ mod tests {
 
     use super::super::DeviceAddress;
     use super::*;
+    use crate::io::offload::Offloads;
 
     fn vdev(name: &str, vdev: &str) -> DeviceSpec {
         DeviceSpec {
@@ -101,6 +102,7 @@ mod tests {
             address: DeviceAddress::Vdev(vdev.into()),
             mtu: 1500,
             link_wait: Duration::ZERO,
+            offloads: Offloads::default(),
         }
     }
 
@@ -110,6 +112,7 @@ mod tests {
             address: DeviceAddress::Pci(address.into()),
             mtu: 1500,
             link_wait: Duration::ZERO,
+            offloads: Offloads::default(),
         }
     }
 

@@ -12,9 +12,10 @@ use super::capture::captured;
 use super::error::reason;
 use super::pool::{Node, Pool};
 use super::spread::{self, Spread};
-use super::{DeviceSpec, Error};
+use super::{DeviceSpec, Error, offload};
 use crate::io::buffers::DESCRIPTORS;
 use crate::io::hardware::DeviceHealth;
+use crate::io::offload::Offloads;
 use crate::wire::MacAddr;
 
 /// What DPDK calls a port, since "port" is an L4 port here: the number of a device.
@@ -25,6 +26,7 @@ pub(super) struct Device {
     id: DeviceId,
     mac: MacAddr,
     info: rte_eth_dev_info,
+    offloads: Offloads,
 }
 
 // SAFETY: DPDK's control functions may be called from any thread, and `&self` calls none that changes the device; the
@@ -47,7 +49,8 @@ impl Device {
                 return Err(Error::Queues { device, address, side, available, workers });
             }
         }
-        Ok(Self { id, mac: MacAddr::default(), info })
+        let offloads = spec.offloads.and(offload::of_capabilities(info.tx_offload_capa));
+        Ok(Self { id, mac: MacAddr::default(), info, offloads })
     }
 
     /// Gives the device `workers` queues of either kind that receive into `pool`, and starts it.
@@ -57,7 +60,7 @@ impl Device {
         let setup = Setup { spec, id: self.id };
         let spread = Spread::of(&self.info, workers);
         let spreads = spread.is_some();
-        setup.configure(spread, workers)?;
+        setup.configure(spread, self.offloads, workers)?;
         setup.mtu()?;
         setup.queues(workers, pool)?;
         setup.start()?;
@@ -68,7 +71,8 @@ impl Device {
         }
         self.mac = setup.mac()?;
         let (driver, firmware) = (self.driver(), self.firmware());
-        tracing::info!(device = spec.name, %driver, firmware, mac = %self.mac, spreads, "started");
+        let offloads = self.offloads.names();
+        tracing::info!(device = spec.name, %driver, firmware, mac = %self.mac, spreads, ?offloads, "started");
         Ok(())
     }
 
@@ -91,6 +95,11 @@ impl Device {
     /// The device's own address.
     pub(super) fn mac(&self) -> MacAddr {
         self.mac
+    }
+
+    /// What it does by itself to what it sends: what was wanted and it can.
+    pub(super) fn offloads(&self) -> Offloads {
+        self.offloads
     }
 
     /// Whether there is a link.
@@ -175,10 +184,11 @@ struct Setup<'a> {
 }
 
 impl Setup<'_> {
-    /// No offload is asked for. Checksums are done in software, where the outer one costs an addition; VLAN tags are to stay;
-    /// and MBUF_FAST_FREE wants all buffers of a queue from one pool, which large frames don't come from.
-    fn configure(&self, mut spread: Option<Spread>, workers: u16) -> Result<(), Error> {
+    /// What is asked for holds for all queues. Of what is received nothing is: tags are to stay. MBUF_FAST_FREE wants all buffers of
+    /// a queue from one pool, which large frames don't come from.
+    fn configure(&self, mut spread: Option<Spread>, offloads: Offloads, workers: u16) -> Result<(), Error> {
         let mut conf = rte_eth_conf::default();
+        conf.txmode.offloads = offload::request(offloads);
         if let Some(spread) = &mut spread {
             spread.ask(&mut conf);
         }

@@ -5,12 +5,18 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::slice;
 
-use dpdk_sys::{SHIM_MBUF_BUF_ADDR, SHIM_MBUF_DATA_LEN, SHIM_MBUF_DATA_OFF, SHIM_MBUF_NB_SEGS, SHIM_MBUF_PKT_LEN};
+use dpdk_sys::{
+    SHIM_MBUF_BUF_ADDR, SHIM_MBUF_DATA_LEN, SHIM_MBUF_DATA_OFF, SHIM_MBUF_L2_LEN_BITS, SHIM_MBUF_L2_LEN_OFS,
+    SHIM_MBUF_L3_LEN_OFS, SHIM_MBUF_NB_SEGS, SHIM_MBUF_OL_FLAGS, SHIM_MBUF_PKT_LEN, SHIM_MBUF_TX_ALL,
+    SHIM_MBUF_TX_IP_CKSUM, SHIM_MBUF_TX_OFFLOAD, SHIM_MBUF_TX_VLAN, SHIM_MBUF_VLAN_TCI,
+};
 
 use tables::prefetch::prefetch_address;
 
 use super::pool::Pool;
 use crate::io::PacketBuf;
+use crate::io::offload::Unfinished;
+use crate::wire::ipv4;
 
 const CACHE_LINE: usize = 64;
 
@@ -112,6 +118,37 @@ impl PacketBuf for Mbuf {
     fn data_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `data`; nobody else knows the mbuf.
         unsafe { slice::from_raw_parts_mut(self.start(), usize::from(self.len())) }
+    }
+
+    const CAN_BE_UNFINISHED: bool = true;
+
+    /// What somebody asked before, such as a driver that received it so, was about a frame that is inside this one by now.
+    #[inline(always)]
+    fn leave_unfinished(&mut self, rest: Unfinished) {
+        let mut flags = self.get::<u64>(SHIM_MBUF_OL_FLAGS) & !SHIM_MBUF_TX_ALL;
+        if let Some(at) = rest.checksum {
+            flags |= SHIM_MBUF_TX_IP_CKSUM;
+            let lengths = u64::from(at) << SHIM_MBUF_L2_LEN_OFS | (ipv4::HEADER_LEN as u64) << SHIM_MBUF_L3_LEN_OFS;
+            self.set(SHIM_MBUF_TX_OFFLOAD, lengths);
+        }
+        if let Some(vlan) = rest.tag {
+            flags |= SHIM_MBUF_TX_VLAN;
+            self.set(SHIM_MBUF_VLAN_TCI, vlan);
+        }
+        self.set(SHIM_MBUF_OL_FLAGS, flags);
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        let flags: u64 = self.get(SHIM_MBUF_OL_FLAGS);
+        let has = |flag| flags & flag == flag;
+        let link_len = || {
+            let lengths: u64 = self.get(SHIM_MBUF_TX_OFFLOAD);
+            (lengths >> SHIM_MBUF_L2_LEN_OFS & ((1 << SHIM_MBUF_L2_LEN_BITS) - 1)) as u8
+        };
+        Unfinished {
+            checksum: has(SHIM_MBUF_TX_IP_CKSUM).then(link_len),
+            tag: has(SHIM_MBUF_TX_VLAN).then(|| self.get(SHIM_MBUF_VLAN_TCI)),
+        }
     }
 
     fn identity(&self) -> usize {

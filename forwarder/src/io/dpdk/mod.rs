@@ -22,6 +22,7 @@ mod error;
 mod log;
 mod mbuf;
 mod nodes;
+mod offload;
 mod pool;
 mod queues;
 mod spread;
@@ -39,6 +40,7 @@ pub use queues::DpdkIo;
 use crate::io::DeviceIndex;
 use crate::io::buffers::Demand;
 use crate::io::hardware::{Hardware, Probe};
+use crate::io::offload::Offloads;
 use crate::wire::MacAddr;
 
 /// What DPDK takes for the program's name, and puts before messages of getopt.
@@ -149,6 +151,11 @@ impl Dpdk {
     /// The memory node that the device is attached to, if it says so.
     pub fn node(&self, device: DeviceIndex) -> Option<u32> {
         self.device(device).and_then(device::Device::node)
+    }
+
+    /// What the device does by itself to what it sends; nothing if there is no such device.
+    pub fn offloads(&self, device: DeviceIndex) -> Offloads {
+        self.device(device).map(device::Device::offloads).unwrap_or_default()
     }
 
     /// The queue for each hash, from the device's own table; empty if it has none.

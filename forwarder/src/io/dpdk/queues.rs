@@ -8,6 +8,7 @@ use std::thread::{self, ThreadId};
 use super::Running;
 use super::device::DeviceId;
 use super::mbuf::Mbuf;
+use crate::io::offload::Offloads;
 use crate::io::{Allocator, DeviceIndex, Nanos, PacketIo, Received};
 
 /// One queue pair of every device.
@@ -16,19 +17,19 @@ use crate::io::{Allocator, DeviceIndex, Nanos, PacketIo, Received};
 pub struct DpdkIo {
     /// The number of the queue, alike on all devices. No two `DpdkIo` have the same, so no queue has two pollers.
     queue: u16,
-    /// The devices' DPDK numbers, by [`DeviceIndex`].
-    devices: Box<[DeviceId]>,
+    /// The devices' DPDK numbers, and what they do by themselves, by [`DeviceIndex`].
+    devices: Box<[(DeviceId, Offloads)]>,
     registered: Option<ThreadId>,
     running: Arc<Running>,
 }
 
 impl DpdkIo {
     pub(super) fn new(running: Arc<Running>, queue: u16) -> Self {
-        let devices = running.devices.iter().map(super::device::Device::id).collect();
+        let devices = running.devices.iter().map(|device| (device.id(), device.offloads())).collect();
         Self { queue, devices, registered: None, running }
     }
 
-    fn device(&self, device: DeviceIndex) -> Option<DeviceId> {
+    fn device(&self, device: DeviceIndex) -> Option<(DeviceId, Offloads)> {
         self.devices.get(usize::from(device.0)).copied()
     }
 }
@@ -59,7 +60,7 @@ impl PacketIo for DpdkIo {
     }
 
     fn receive(&mut self, device: DeviceIndex, frames: &mut Vec<Mbuf>, max: usize) -> Received {
-        let Some(device) = self.device(device) else { return Received::default() };
+        let Some((device, _)) = self.device(device) else { return Received::default() };
         let before = frames.len();
         frames.reserve(max);
         let max = u16::try_from(max).unwrap_or(u16::MAX);
@@ -76,9 +77,19 @@ impl PacketIo for DpdkIo {
         }
     }
 
+    fn inserts_tags(&self, device: DeviceIndex) -> bool {
+        self.device(device).is_some_and(|(_, offloads)| offloads.tag)
+    }
+
     fn transmit(&mut self, device: DeviceIndex, frames: &mut Vec<Mbuf>) {
-        let Some(device) = self.device(device) else { return };
-        let count = u16::try_from(frames.len()).unwrap_or(u16::MAX);
+        let Some((device, offloads)) = self.device(device) else { return };
+        let mut count = u16::try_from(frames.len()).unwrap_or(u16::MAX);
+        // Some drivers do here what their device can't, and refuse a frame that it would choke on: that one and those behind it stay.
+        if offloads.any() {
+            // SAFETY: an `Mbuf` is a pointer to an mbuf of ours, and there are `count`; the queue is ours alone, as above. Where the
+            // driver puts another mbuf in the place of one, that is ours instead.
+            count = unsafe { dpdk_sys::shim_eth_tx_prepare(device, self.queue, frames.as_mut_ptr().cast(), count) };
+        }
         // SAFETY: an `Mbuf` is a pointer to an mbuf of ours, and there are `count`; the queue is ours alone, as above.
         let taken = unsafe { dpdk_sys::shim_eth_tx_burst(device, self.queue, frames.as_mut_ptr().cast(), count) };
         // The device frees what it took, perhaps it has already.
