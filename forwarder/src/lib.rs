@@ -7,6 +7,7 @@
 //! stop flag, nowhere else.
 
 pub mod capture;
+pub mod cli;
 pub mod control;
 pub mod counters;
 pub mod explain;

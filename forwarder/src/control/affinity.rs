@@ -16,9 +16,9 @@ pub(super) struct Cores {
     all: Option<CpuSet>,
 }
 
-/// The cores that control may use.
-#[derive(Debug, Clone)]
-pub(super) struct ControlCores(Option<CpuSet>);
+/// The cores that control may use; all by default.
+#[derive(Debug, Clone, Default)]
+pub struct ControlCores(Option<CpuSet>);
 
 /// A worker's core that this process may not use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +67,7 @@ impl Cores {
 
 impl ControlCores {
     /// Keeps the calling thread, and those that it will start, to these cores. Without the right to, it stays where it is.
-    pub(super) fn apply(&self) {
+    pub fn apply(&self) {
         if let Some(set) = &self.0
             && let Err(error) = sched_setaffinity(None, set)
         {

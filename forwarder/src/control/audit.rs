@@ -24,7 +24,7 @@ fn ids(peer: &Peer) -> (Option<u32>, Option<u32>, Option<i32>) {
 }
 
 /// `peer` has called `method`, which changes what runs.
-pub(super) fn record(peer: &Peer, method: &str, params: &str, result: &Result<Value, RpcError>) {
+pub fn record(peer: &Peer, method: &str, params: &str, result: &Result<Value, RpcError>) {
     let (uid, gid, pid) = ids(peer);
     match result {
         Ok(value) => {
@@ -42,7 +42,7 @@ pub(super) fn record(peer: &Peer, method: &str, params: &str, result: &Result<Va
 }
 
 /// `peer` has called `method` and has no right to it.
-pub(super) fn denied(peer: &Peer, method: &str) {
+pub fn denied(peer: &Peer, method: &str) {
     if let Some(unlogged) = DENIED.pass() {
         let (uid, gid, pid) = ids(peer);
         tracing::warn!(target: "audit", uid, gid, pid, method, unlogged, "denied");

@@ -50,12 +50,12 @@ pub enum Format {
     Json,
 }
 
-/// Starts the log of the whole process, at the levels of `RUST_LOG` (info without it). What can't be done as wanted is
+/// Starts the log of the whole process, which is called `name`, at the levels of `RUST_LOG` (info without it). What can't be done as wanted is
 /// said in the log itself.
 ///
 /// A full disk or a reader that has gone costs log lines, never the daemon: `log_internal_errors` and `from_env_lossy`
 /// would complain with `eprintln!`, which panics on the very stderr that can't be written.
-pub fn start(log: Log) {
+pub fn start(log: Log, name: &'static str) {
     let builder = || EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     let wanted = std::env::var("RUST_LOG").unwrap_or_default();
     let (filter, ignored) = match builder().parse(&wanted) {
@@ -67,7 +67,7 @@ pub fn start(log: Log) {
         Destination::Journal => true,
         Destination::Stderr => false,
     };
-    let (layer, missing) = match to_journal.then(journal) {
+    let (layer, missing) = match to_journal.then(|| journal(name)) {
         Some(Ok(layer)) => (layer, None),
         Some(Err(error)) => (stderr(log.format), Some(error)),
         None => (stderr(log.format), None),
@@ -91,11 +91,11 @@ fn leads_to_journal() -> bool {
     stream.to_str() == Some(&format!("{}:{}", found.st_dev, found.st_ino))
 }
 
-fn journal<S: tracing::Subscriber + for<'s> LookupSpan<'s>>() -> io::Result<AnyLayer<S>> {
+fn journal<S: tracing::Subscriber + for<'s> LookupSpan<'s>>(name: &str) -> io::Result<AnyLayer<S>> {
     let priorities =
         PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
     let layer = tracing_journald::layer()?.with_field_prefix(Some("SLUICE".to_owned()));
-    Ok(layer.with_syslog_identifier("sluiced".to_owned()).with_priority_mappings(priorities).boxed())
+    Ok(layer.with_syslog_identifier(name.to_owned()).with_priority_mappings(priorities).boxed())
 }
 
 fn stderr<S: tracing::Subscriber + for<'s> LookupSpan<'s>>(format: Format) -> AnyLayer<S> {

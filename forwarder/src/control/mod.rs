@@ -8,9 +8,9 @@
 //!                                    └─► generations ─► (published) ─► workers
 //! ```
 
-mod affinity;
+pub mod affinity;
 mod announcer;
-mod audit;
+pub mod audit;
 pub mod capture;
 pub mod config;
 pub mod daemon;
@@ -30,8 +30,9 @@ pub mod machine;
 pub mod methods;
 pub mod metrics;
 mod names;
+pub mod netlink;
 pub mod next_hops;
-mod notify;
+pub mod notify;
 pub mod params;
 pub mod peer;
 mod places;
@@ -39,9 +40,9 @@ mod privileges;
 mod readiness;
 pub mod report;
 pub mod rpc;
-mod server;
+pub mod server;
 pub mod shadow;
-mod socket;
+pub mod socket;
 mod start;
 mod threads;
 mod watchdog;

@@ -10,19 +10,19 @@ use sd_notify::NotifyState;
 const USUAL: Duration = Duration::from_secs(90);
 
 /// The daemon starts, which may take `wait` and what is usual.
-pub(super) fn starting(wait: Duration) {
+pub fn starting(wait: Duration) {
     if !wait.is_zero() {
         send(&[extension(wait)]);
     }
 }
 
 /// The daemon forwards.
-pub(super) fn ready(status: &str) {
+pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The daemon stops, which may take `wait` and what is usual.
-pub(super) fn stopping(wait: Duration) {
+pub fn stopping(wait: Duration) {
     send(&[NotifyState::Stopping, NotifyState::Status("stopping"), extension(wait)]);
 }
 
@@ -32,17 +32,17 @@ fn extension(wait: Duration) -> NotifyState<'static> {
 }
 
 /// All is well, for the watchdog.
-pub(super) fn alive() {
+pub fn alive() {
     send(&[NotifyState::Watchdog]);
 }
 
 /// A line for `systemctl status`.
-pub(super) fn status(status: &str) {
+pub fn status(status: &str) {
     send(&[NotifyState::Status(status)]);
 }
 
 /// How often the watchdog wants to hear [`alive`] at least, if there is one.
-pub(super) fn watchdog() -> Option<Duration> {
+pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 

@@ -25,18 +25,19 @@ pub struct Param {
 }
 
 impl Param {
-    pub(super) const fn new(name: &'static str, is: &'static str) -> Self {
+    /// A parameter.
+    pub const fn new(name: &'static str, is: &'static str) -> Self {
         Self { name, is }
     }
 }
 
 /// The parameters that a request has, by name; each at most once.
 #[derive(Debug)]
-pub(super) struct Named<'a>(Vec<(Param, &'a RawValue)>);
+pub struct Named<'a>(Vec<(Param, &'a RawValue)>);
 
 impl<'a> Named<'a> {
     /// Reads the parameters of `method`, which takes those that are `known`.
-    pub(super) fn read(params: Params<'a>, method: &str, known: &[Param]) -> Result<Self, RpcError> {
+    pub fn read(params: Params<'a>, method: &str, known: &[Param]) -> Result<Self, RpcError> {
         params.read(Names { method, known }).map(Self)
     }
 
@@ -45,29 +46,29 @@ impl<'a> Named<'a> {
     }
 
     /// The text of a parameter. `null` is as good as none.
-    pub(super) fn text(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn text(&self, name: &str) -> Option<&'a RawValue> {
         self.find(name).map(|(_, value)| value)
     }
 
     /// Those of these parameters that are given, as the text of an object, in the order in which they came.
-    pub(super) fn object(&self, names: &[&str]) -> String {
+    pub fn object(&self, names: &[&str]) -> String {
         let given = self.0.iter().filter(|(given, value)| names.contains(&given.name) && value.get() != "null");
         object(given.map(|(given, value)| (given.name, value.get().into())))
     }
 
     /// A parameter that a `T` can be read from.
-    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, RpcError> {
+    pub fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, RpcError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         serde_json::from_str(text.get()).map(Some).map_err(|_| self.wrong(name))
     }
 
     /// A parameter that is true or false, and false if it is not given.
-    pub(super) fn flag(&self, name: &str) -> Result<bool, RpcError> {
+    pub fn flag(&self, name: &str) -> Result<bool, RpcError> {
         Ok(self.get(name)?.unwrap_or(false))
     }
 
     /// What to say of a parameter that is not what it has to be.
-    pub(super) fn wrong(&self, name: &str) -> RpcError {
+    pub fn wrong(&self, name: &str) -> RpcError {
         let Some((Param { is, .. }, text)) = self.find(name) else {
             return RpcError::invalid_params(format!("{name} is missing"));
         };

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::affinity::ControlCores;
-use super::forwarder::Forwarder;
+use super::config::Control;
 use super::limited::Limited;
 use super::line::{self, Line, Lines, Room};
-use super::methods;
+use super::load::DOCUMENT_MAX;
 use super::peer::{Peer, Right, Rights};
 use super::places::{Place, Places};
-use super::rpc::{self, RpcError};
+use super::rpc::{self, Params, RpcError};
 use super::socket::ControlSocket;
 
 /// Longest message: the longest document, and as much around it as any question may have. Peers that may only look
 /// send none that is longer than a question.
-const MESSAGE_MAX: usize = methods::DOCUMENT_MAX + line::SHORT;
+const MESSAGE_MAX: usize = DOCUMENT_MAX + line::SHORT;
 /// Peers can cause such lines by connecting.
 static TROUBLE: Limited = Limited::new(10, Duration::from_secs(10));
 
@@ -32,25 +34,30 @@ fn warn(what: &str, error: &dyn std::fmt::Display) {
 /// Rest after a failed `accept`: most of its errors last for a while.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Calls the method of that name for a peer with that right.
+pub type Methods = dyn Fn(Peer, Right, &str, Params<'_>) -> Result<Value, RpcError> + Send + Sync;
+
 /// A served socket. Dropped, it ends: the socket's file goes, nobody is let in any more. Connections that are open
 /// end with their next message or time limit.
-pub(super) struct Server {
+pub struct Server {
     socket: Arc<ControlSocket>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Serves `socket` on a thread of its own, which keeps to `cores`.
-    pub(super) fn start(
+    /// Serves `socket` on a thread of its own, which keeps to `cores`, for those whom `control` lets.
+    pub fn start(
         socket: ControlSocket,
-        forwarder: Arc<Forwarder>,
+        control: &Control,
+        methods: Arc<Methods>,
         cores: ControlCores,
     ) -> std::io::Result<Self> {
+        let rights = Rights::new(control);
         let socket = Arc::new(socket);
         let serving = Arc::clone(&socket);
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
             cores.apply();
-            accept(&serving, &forwarder);
+            accept(&serving, &rights, &methods);
         })?;
         Ok(Self { socket, thread: Some(thread) })
     }
@@ -67,8 +74,7 @@ impl Drop for Server {
 }
 
 /// Lets peers in until the socket is shut.
-fn accept(socket: &ControlSocket, forwarder: &Arc<Forwarder>) {
-    let rights = Arc::new(Rights::new(&forwarder.config().control));
+fn accept(socket: &ControlSocket, rights: &Rights, methods: &Arc<Methods>) {
     let (places, room) = (Arc::new(Places::default()), Arc::new(Room::default()));
     loop {
         let stream = match socket.listener().accept() {
@@ -99,8 +105,8 @@ fn accept(socket: &ControlSocket, forwarder: &Arc<Forwarder>) {
             send_away(&stream, rpc::BUSY, "too many connections; try again later");
             continue;
         };
-        let (forwarder, room) = (Arc::clone(forwarder), Arc::clone(&room));
-        let connection = Connection { stream, peer, right, forwarder, place, room };
+        let (methods, room) = (Arc::clone(methods), Arc::clone(&room));
+        let connection = Connection { stream, peer, right, methods, place, room };
         let spawned = thread::Builder::new().name("connection".to_owned()).spawn(move || connection.serve());
         if let Err(error) = spawned {
             warn("no thread for a connection to the control socket", &error);
@@ -117,7 +123,7 @@ struct Connection {
     stream: Arc<UnixStream>,
     peer: Peer,
     right: Right,
-    forwarder: Arc<Forwarder>,
+    methods: Arc<Methods>,
     place: Place,
     room: Arc<Room>,
 }
@@ -143,9 +149,7 @@ impl Connection {
             if message.trim_ascii().is_empty() {
                 continue;
             }
-            let call = |method: &str, params: rpc::Params<'_>| {
-                methods::call(&self.forwarder, self.peer, self.right, method, params)
-            };
+            let call = |method: &str, params: Params<'_>| (self.methods)(self.peer, self.right, method, params);
             if !self.place.keep() {
                 return;
             }

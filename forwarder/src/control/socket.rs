@@ -20,7 +20,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another daemon is there.
-    #[error("somebody answers on the control socket {}: stop the other sluiced, or set another control.socket",
+    #[error("somebody answers on the control socket {}: stop whoever that is, or set another control.socket",
             .0.display())]
     Answered(PathBuf),
     /// What is there is no socket, and not ours to remove.
@@ -41,7 +41,7 @@ pub enum SocketError {
 
 /// A listening socket; its file is removed with it.
 #[derive(Debug)]
-pub(super) struct ControlSocket {
+pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode of the file, to remove no other.
@@ -51,7 +51,7 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Makes the socket, and its directory where that is missing. What is there already is replaced only if it is a
     /// socket that nobody answers on.
-    pub(super) fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let system = |what, path: &Path| {
             let path = path.to_owned();
             move |error: io::Error| SocketError::System { what, path, error }

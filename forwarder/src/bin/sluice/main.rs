@@ -4,16 +4,12 @@
 mod announce;
 mod args;
 mod capture;
-mod client;
 mod doctor;
 mod explain;
-mod failure;
 mod kept;
 mod kernel;
 mod online;
-mod output;
 mod patch;
-mod preview;
 mod progress;
 mod replay;
 mod service;
@@ -25,19 +21,24 @@ mod words;
 use std::process::ExitCode;
 
 use clap::Parser;
+use forwarder::cli::{client, failure, output, preview};
+use forwarder::control::config::DEFAULT_SOCKET;
 
 use crate::args::{Cli, Command};
-use crate::client::Client;
+use crate::client::{Client, Daemon};
 use crate::failure::Failure;
 use crate::output::Output;
+
+/// Whom this program talks to.
+const SLUICED: Daemon = Daemon { name: "sluiced", variable: "SLUICE_SOCKET", socket: DEFAULT_SOCKET };
 
 fn main() -> ExitCode {
     let (result, output) = match Cli::try_parse() {
         Ok(cli) => {
-            let output = Output::new(cli.json);
+            let output = Output::new("sluice", cli.json);
             (run(&cli, &output), output)
         }
-        Err(told) => (tell(&told), Output::new(false)),
+        Err(told) => (tell(&told), Output::new("sluice", false)),
     };
     result.unwrap_or_else(|failure| failure.report(&output))
 }
@@ -52,7 +53,7 @@ fn tell(told: &clap::Error) -> Result<ExitCode, Failure> {
 }
 
 fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
-    let client = || Client::connect(cli.socket.as_deref());
+    let client = || Client::connect(&SLUICED, cli.socket.as_deref());
     match &cli.command {
         Command::Reload(args) => online::reload(client, args, output),
         Command::Patch(args) => patch::patch(client, args, output),

@@ -12,6 +12,7 @@ use forwarder::control::report::{
 };
 use serde_json::{Value, json};
 
+use crate::SLUICED;
 use crate::args::ReloadArgs;
 use crate::client::{self, Client};
 use crate::failure::Failure;
@@ -65,8 +66,9 @@ pub(crate) fn looking_on(socket: PathBuf) -> impl FnMut() -> Far + Send + 'stati
         serde_json::from_value::<Option<LoadingStatus>>(status.get("loading")?.clone()).ok()
     };
     move || {
-        let client = connection
-            .get_or_insert_with(|| Client::connect(Some(&socket)).and_then(|client| client.impatient(IMPATIENCE)).ok());
+        let client = connection.get_or_insert_with(|| {
+            Client::connect(&SLUICED, Some(&socket)).and_then(|client| client.impatient(IMPATIENCE)).ok()
+        });
         let loading = client.as_mut().and_then(look);
         if loading.is_none() {
             *client = None;

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         }
         Ok(config) if args.check => check(&config),
         Ok(config) => {
-            log::start(config.log);
+            log::start(config.log, "sluiced");
             daemon::run(config, Devices::start).map_err(|error| error.lines())
         }
     };

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The forwarder's configuration file (contract section 2): TOML, read and checked as a whole.
 
+pub mod common;
 mod device;
 mod problem;
 mod read;
-mod section;
+pub mod section;
 mod service;
 #[cfg(test)]
 mod tests;
-mod values;
+pub mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

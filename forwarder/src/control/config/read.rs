@@ -2,22 +2,17 @@
 //! From the TOML document to a [`Config`], table by table. Every table is read to its end whatever is wrong with it, so
 //! that one run shows every problem.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use toml::de::DeTable;
-
-use super::section::{Findings, Kind, Section};
+use super::common::{DEFAULT_GUE_PORT, control, document, log};
+use super::section::Section;
 use super::{
-    Config, Control, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Idle, Metrics, Problem, Purpose, State, Workers, device,
-    service, values,
+    Config, DEFAULT_FLOW_KEY, DEFAULT_SOCKET, Idle, Metrics, Problem, Purpose, State, Workers, device, service, values,
 };
 use crate::control::guards::Guards;
-use crate::control::log::{Destination, Format, Log};
 use crate::kernel::police::{Budget, Budgets};
 use crate::settings::{Dscp, Echo, FragmentLimits, Icmp, Underlay};
 
-/// UDP port of GUE that everybody uses (draft-ietf-intarea-gue).
-const DEFAULT_GUE_PORT: u16 = 6080;
 const DEFAULT_BURST: usize = 64;
 const MAX_BURST: i64 = 256;
 const DEFAULT_GENERATIONS: usize = 8;
@@ -35,23 +30,7 @@ pub(super) const MAX_CORE: i64 = 1023;
 
 /// Reads a whole document.
 pub(super) fn config(content: &[u8], file: &Path, purpose: Purpose) -> Result<Config, Vec<Problem>> {
-    let whole = |line, message: String| vec![Problem { line, place: String::new(), message }];
-    let text = std::str::from_utf8(content).map_err(|error| {
-        let before = content.iter().take(error.valid_up_to());
-        whole(1 + before.filter(|byte| **byte == b'\n').count(), "is not UTF-8 text".to_owned())
-    })?;
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let findings = Findings::new(text);
-    for error in &errors {
-        let message = error.message().replace('\n', ", ");
-        findings.add(Kind::Wrong, error.span().unwrap_or(0..0), String::new(), message);
-    }
-    let config = if errors.is_empty() { top(Section::top(&findings, &document), file, purpose) } else { None };
-    match (config, findings.into_problems()) {
-        (Some(config), problems) if problems.is_empty() => Ok(config),
-        (_, problems) if problems.is_empty() => Err(whole(1, "the configuration is incomplete".to_owned())),
-        (_, problems) => Err(problems),
-    }
+    document(content, |section| top(section, file, purpose))
 }
 
 fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
@@ -74,7 +53,7 @@ fn top(mut top: Section<'_>, file: &Path, purpose: Purpose) -> Option<Config> {
     let icmp = icmp(top.section("icmp"));
     let fragments = fragments(top.section("fragments"));
     let kernel = kernel(top.section("kernel"));
-    let control = control(top.section("control"), directory);
+    let control = control(top.section("control"), directory, DEFAULT_SOCKET);
     let process = service::process(top.section("daemon"));
     let shared = devices.iter().any(|device| device.kernel.is_some());
     let readiness = service::readiness(top.section("readiness"), directory, shared);
@@ -197,39 +176,6 @@ fn metrics(mut section: Section<'_>) -> Metrics {
     };
     section.finish();
     metrics
-}
-
-fn control(mut section: Section<'_>, directory: &Path) -> Control {
-    let socket = section.text("socket").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), |path| directory.join(path));
-    if let Err(error) = values::socket_length(&socket) {
-        section.complain("socket", error);
-    }
-    let ids = 0..=i64::from(u32::MAX) - 1;
-    let control = Control {
-        socket,
-        change_uids: section.integers("change_uids", ids.clone()).unwrap_or_default(),
-        change_gids: section.integers("change_gids", ids.clone()).unwrap_or_default(),
-        look_uids: section.integers("look_uids", ids.clone()),
-        look_gids: section.integers("look_gids", ids),
-    };
-    section.finish();
-    control
-}
-
-fn log(mut section: Section<'_>) -> Log {
-    let to = section.parse("to", "\"auto\", \"journal\" or \"stderr\"", |text| match text {
-        "auto" => Ok(Destination::Auto),
-        "journal" => Ok(Destination::Journal),
-        "stderr" => Ok(Destination::Stderr),
-        _ => Err(format!("{text:?} is neither \"auto\" nor \"journal\" nor \"stderr\"")),
-    });
-    let format = section.parse("format", "\"text\" or \"json\"", |text| match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => Err(format!("{text:?} is neither \"text\" nor \"json\"")),
-    });
-    section.finish();
-    Log { to: to.unwrap_or_default(), format: format.unwrap_or_default() }
 }
 
 fn guards(mut section: Section<'_>) -> Guards {

@@ -46,7 +46,7 @@ impl<'t> Findings<'t> {
 }
 
 /// One table of the document; an absent one has no keys.
-pub(super) struct Section<'a> {
+pub struct Section<'a> {
     findings: &'a Findings<'a>,
     place: String,
     span: Range<usize>,
@@ -79,17 +79,18 @@ impl<'a> Section<'a> {
     }
 
     /// Says what is wrong with the value of `key`.
-    pub(super) fn complain(&self, key: &str, message: impl Into<String>) {
+    pub fn complain(&self, key: &str, message: impl Into<String>) {
         let span = self.find(key).map_or_else(|| self.span.clone(), Spanned::span);
         self.findings.add(Kind::Wrong, span, self.place_of(key), message);
     }
 
     /// Says that `key` is needed; `what` tells for what.
-    pub(super) fn missing(&self, key: &str, what: &str) {
+    pub fn missing(&self, key: &str, what: &str) {
         self.findings.add(Kind::Missing, self.span.clone(), self.place_of(key), format!("missing; {what}"));
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    /// Whether `key` is there, whatever it is.
+    pub fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
 
@@ -100,7 +101,7 @@ impl<'a> Section<'a> {
     }
 
     /// A string, made into something by `parse`, whose error completes the complaint.
-    pub(super) fn parse<T>(
+    pub fn parse<T>(
         &mut self,
         key: &'static str,
         expected: &str,
@@ -116,7 +117,7 @@ impl<'a> Section<'a> {
     }
 
     /// A string that isn't empty.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+    pub fn text(&mut self, key: &'static str) -> Option<String> {
         self.parse(
             key,
             "a string",
@@ -126,7 +127,8 @@ impl<'a> Section<'a> {
         )
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+    /// True or false.
+    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
         match self.value(key)?.get_ref() {
             DeValue::Boolean(value) => Some(*value),
             other => {
@@ -137,13 +139,13 @@ impl<'a> Section<'a> {
     }
 
     /// An integer of `range`.
-    pub(super) fn integer<T: TryFrom<i64>>(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<T> {
+    pub fn integer<T: TryFrom<i64>>(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<T> {
         let value = self.value(key)?.get_ref();
         self.integer_of(key, value, &range)
     }
 
     /// Either a string or an integer: the part of [`Self::parse`] for keys that take both.
-    pub(super) fn text_or_integer<T>(
+    pub fn text_or_integer<T>(
         &mut self,
         key: &'static str,
         range: RangeInclusive<i64>,
@@ -157,11 +159,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of integers of `range`.
-    pub(super) fn integers<T: TryFrom<i64>>(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<i64>,
-    ) -> Option<Vec<T>> {
+    pub fn integers<T: TryFrom<i64>>(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<Vec<T>> {
         match self.value(key)?.get_ref() {
             DeValue::Array(items) => items.iter().map(|item| self.integer_of(key, item.get_ref(), &range)).collect(),
             other => {
@@ -172,7 +170,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of strings.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+    pub fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         let DeValue::Array(items) = self.value(key)?.get_ref() else {
             self.complain(key, "expected a list of strings");
             return None;
@@ -199,7 +197,7 @@ impl<'a> Section<'a> {
     }
 
     /// The table under `key`; one without keys if it is absent.
-    pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
+    pub fn section(&mut self, key: &'static str) -> Section<'a> {
         let value = self.value(key);
         let table = value.and_then(|value| value.get_ref().as_table());
         if let (Some(value), None) = (value, table) {
@@ -210,7 +208,7 @@ impl<'a> Section<'a> {
     }
 
     /// The tables of the array of tables under `key`.
-    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
+    pub fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let items = value.get_ref().as_array().map(|items| items.iter().collect::<Vec<_>>());
         let tables: Option<Vec<_>> = items.and_then(|items| {
@@ -225,7 +223,7 @@ impl<'a> Section<'a> {
     }
 
     /// Complains about every key that nobody asked for.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
             let name = key.get_ref();
             if self.known.iter().any(|known| known == name) {

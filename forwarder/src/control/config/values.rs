@@ -92,7 +92,7 @@ pub(super) fn vdev(text: &str) -> Result<String, String> {
 }
 
 /// The name of a network interface.
-pub(super) fn interface(text: &str) -> Result<String, String> {
+pub fn interface(text: &str) -> Result<String, String> {
     let fits = (1..=INTERFACE_NAME_MAX).contains(&text.len()) && !matches!(text, "." | "..");
     if !fits || text.bytes().any(|byte| byte == b'/' || byte == b':' || !byte.is_ascii_graphic()) {
         return Err(format!(
@@ -111,12 +111,12 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 }
 
 /// Where to listen.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT such as 127.0.0.1:9465 or [::1]:9465"))
 }
 
 /// Checks the length of a resolved socket path.
-pub(super) fn socket_length(path: &std::path::Path) -> Result<(), String> {
+pub fn socket_length(path: &std::path::Path) -> Result<(), String> {
     let length = path.as_os_str().len();
     if length > SOCKET_PATH_MAX {
         return Err(format!("{} has {length} bytes; a socket's path has at most {SOCKET_PATH_MAX}", path.display()));

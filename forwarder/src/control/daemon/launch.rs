@@ -16,12 +16,13 @@ use crate::control::metrics::{self, MetricsServer};
 use crate::control::next_hops::{Follower, Underlay};
 use crate::control::privileges::Privileges;
 use crate::control::readiness::Readiness;
+use crate::control::rpc::Params;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
 use crate::control::start::{self, Start};
 use crate::control::watchdog::Watchdog;
 use crate::control::workers::Workers;
-use crate::control::{log, notify};
+use crate::control::{log, methods, notify};
 use crate::io::DeviceIndex;
 use crate::settings::Settings;
 
@@ -89,10 +90,14 @@ impl<B: Backend> Daemon<B> {
             .map(|(underlay, follower)| follower.start(underlay, Arc::clone(&forwarder), &control_cores, &stop));
         let following =
             following.transpose().map_err(|error| DaemonError::System("start the thread of next hops", error))?;
-        let server = Server::start(socket, Arc::clone(&forwarder), control_cores.clone())
+        let called = Arc::clone(&forwarder);
+        let answer = Arc::new(move |peer, right, name: &str, params: Params<'_>| {
+            methods::call(&called, peer, right, name, params)
+        });
+        let server = Server::start(socket, &config.control, answer, control_cores.clone())
             .map_err(|error| DaemonError::System("start the control thread", error))?;
         let metrics = listener
-            .map(|listener| MetricsServer::start(listener, &forwarder, &control_cores))
+            .map(|listener| MetricsServer::start(listener, metrics::page(&forwarder), &control_cores))
             .transpose()
             .map_err(|error| DaemonError::System("start the metrics' threads", error))?;
         let announcer = Announcer::start(&forwarder, &control_cores, &stop)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The metrics' HTTP server: one page, a few threads, everything bounded.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,9 +11,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 use rustix::net::{Shutdown, shutdown};
 
-use super::{Snapshot, encode};
 use crate::control::affinity::ControlCores;
-use crate::control::forwarder::Forwarder;
 
 /// Requests that are answered at a time. Others wait in the kernel's queue.
 const THREADS: usize = 4;
@@ -27,31 +26,30 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Rest after a failed `accept`: most of its errors last for a while.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// What is served: the metrics in Prometheus' text format, as they are now.
+pub type Page = dyn Fn() -> Result<String, fmt::Error> + Send + Sync;
+
 /// Takes the address.
-pub(in crate::control) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address)
 }
 
 /// A served address. Dropped, it ends: what is being answered is answered.
-pub(in crate::control) struct MetricsServer {
+pub struct MetricsServer {
     listener: Arc<TcpListener>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl MetricsServer {
-    /// Serves the metrics of `forwarder` on threads that keep to `cores`.
-    pub(in crate::control) fn start(
-        listener: TcpListener,
-        forwarder: &Arc<Forwarder>,
-        cores: &ControlCores,
-    ) -> io::Result<Self> {
+    /// Serves `page` on threads that keep to `cores`.
+    pub fn start(listener: TcpListener, page: Arc<Page>, cores: &ControlCores) -> io::Result<Self> {
         let listener = Arc::new(listener);
         let mut server = Self { listener: Arc::clone(&listener), threads: Vec::with_capacity(THREADS) };
         for _ in 0..THREADS {
-            let (listener, forwarder, cores) = (Arc::clone(&listener), Arc::clone(forwarder), cores.clone());
+            let (listener, page, cores) = (Arc::clone(&listener), Arc::clone(&page), cores.clone());
             let serve = move || {
                 cores.apply();
-                accept(&listener, &forwarder);
+                accept(&listener, &*page);
             };
             server.threads.push(thread::Builder::new().name("metrics".to_owned()).spawn(serve)?);
         }
@@ -72,11 +70,11 @@ impl Drop for MetricsServer {
     }
 }
 
-fn accept(listener: &TcpListener, forwarder: &Forwarder) {
+fn accept(listener: &TcpListener, page: &Page) {
     loop {
         match listener.accept() {
             // A client that goes, or takes too long, has no answer; it knows.
-            Ok((stream, _)) => drop(serve(&stream, forwarder)),
+            Ok((stream, _)) => drop(serve(&stream, page)),
             // What `accept` says of a socket that was shut.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
             Err(error) => {
@@ -88,12 +86,12 @@ fn accept(listener: &TcpListener, forwarder: &Forwarder) {
 }
 
 /// Answers one request.
-fn serve(mut stream: &TcpStream, forwarder: &Forwarder) -> io::Result<()> {
+fn serve(mut stream: &TcpStream, page: &Page) -> io::Result<()> {
     stream.set_write_timeout(Some(ANSWER_TIME))?;
     let answer = match read(stream)? {
-        Request::Metrics { body } => match encode::text(Snapshot::take(forwarder)) {
+        Request::Metrics { body } => match page() {
             Ok(text) => Answer { status: "200 OK", kind: CONTENT_TYPE, text, body },
-            Err(fmt) => plain("500 Internal Server Error", format!("the metrics can't be written: {fmt}\n")),
+            Err(error) => plain("500 Internal Server Error", format!("the metrics can't be written: {error}\n")),
         },
         Request::Other => plain("404 Not Found", "the metrics are at /metrics\n".to_owned()),
         Request::Method => plain("405 Method Not Allowed", "GET and HEAD only\n".to_owned()),

@@ -4,12 +4,12 @@
 pub mod destinations;
 mod encode;
 mod health;
-mod http;
+pub mod http;
 mod snapshot;
 mod times;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ pub(super) use self::http::{MetricsServer, listen};
 pub(super) use self::snapshot::look_at_health;
 pub use self::snapshot::{Snapshot, WorkerSnapshot};
 pub(super) use self::times::{Outcomes, Times};
+use super::forwarder::Forwarder;
 use super::generations::lock;
 use crate::io::hardware::{Hardware, Probe};
 use crate::worker::meter::{Gauge, Meter, Readings, meter};
@@ -27,6 +28,12 @@ use crate::worker::meter::{Gauge, Meter, Readings, meter};
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Between two looks whether it has.
 const INTERVAL: Duration = Duration::from_micros(200);
+
+/// The page of a forwarder.
+pub(super) fn page(forwarder: &Arc<Forwarder>) -> Arc<http::Page> {
+    let forwarder = Arc::clone(forwarder);
+    Arc::new(move || encode::text(Snapshot::take(&forwarder)))
+}
 
 /// Where control finds what is measured.
 pub struct Metrics {

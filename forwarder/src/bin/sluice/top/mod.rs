@@ -20,6 +20,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use self::rates::Rates;
+use crate::SLUICED;
 use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -32,7 +33,7 @@ const ATTENTION: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn top(socket: Option<&Path>, output: &Output) -> Result<ExitCode, Failure> {
-    let mut client = Client::connect(socket)?.impatient(PATIENCE)?;
+    let mut client = Client::connect(&SLUICED, socket)?.impatient(PATIENCE)?;
     if output.json() {
         output.document(&client.call("top", &json!({}))?)?;
         return Ok(ExitCode::SUCCESS);
@@ -139,7 +140,7 @@ impl Watch<'_> {
     fn client(&mut self) -> Result<&mut Client, Failure> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(self.socket)?.impatient(PATIENCE)?,
+            None => Client::connect(&SLUICED, self.socket)?.impatient(PATIENCE)?,
         };
         Ok(self.client.insert(client))
     }

@@ -11,20 +11,18 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_CREATE, NetlinkBuffer};
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage};
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 
 use super::kernel::{Interface, Neighbour, Place, Routes};
+use crate::control::netlink::{LONGEST, Questions, each};
 
 /// Multicast groups (`RTNLGRP_…`): links, neighbours, addresses and routes of both versions.
 const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
@@ -40,19 +38,14 @@ const NEXT_HOP_OBJECT: u16 = 104;
 const INET: u8 = 2;
 const INET6: u8 = 10;
 
-/// Bytes of the longest datagram that the kernel answers with.
-const LONGEST: usize = 64 << 10;
 /// What of notifications can wait, in bytes. When that is not enough, everything is read anew.
 const WAITING: usize = 4 << 20;
-/// How long the kernel may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Both sockets.
 pub(super) struct Netlink {
     events: Socket,
-    questions: Socket,
+    questions: Questions<RouteNetlinkMessage>,
     buffer: Vec<u8>,
-    sequence: u32,
 }
 
 /// What has changed.
@@ -93,11 +86,7 @@ impl Netlink {
         // A kernel without them has no routes by them.
         let _ = events.add_membership(NEXT_HOP_OBJECTS);
 
-        let mut questions = Socket::new(NETLINK_ROUTE)?;
-        questions.bind_auto()?;
-        questions.connect(&SocketAddr::new(0, 0))?;
-        sockopt::set_socket_timeout(&questions, sockopt::Timeout::Recv, Some(PATIENCE))?;
-        Ok(Self { events, questions, buffer: Vec::with_capacity(LONGEST), sequence: 0 })
+        Ok(Self { events, questions: Questions::open(NETLINK_ROUTE)?, buffer: Vec::with_capacity(LONGEST) })
     }
 
     /// Waits until something has changed, or for `timeout`.
@@ -128,7 +117,7 @@ impl Netlink {
     /// All interfaces, by index.
     pub(super) fn interfaces(&mut self) -> io::Result<HashMap<u32, Interface>> {
         let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let answers = self.dump(question, |answer| match answer {
+        let answers = self.questions.dump(question, |answer| match answer {
             RouteNetlinkMessage::NewLink(message) => read::interface(message),
             _ => None,
         });
@@ -139,7 +128,7 @@ impl Netlink {
     pub(super) fn routes(&mut self, family: AddressFamily) -> io::Result<Routes> {
         let mut question = RouteMessage::default();
         question.header.address_family = family;
-        let answers = self.dump(RouteNetlinkMessage::GetRoute(question), |answer| match answer {
+        let answers = self.questions.dump(RouteNetlinkMessage::GetRoute(question), |answer| match answer {
             // A kernel without that version answers with the other's.
             RouteNetlinkMessage::NewRoute(message) if message.header.address_family == family => read::route(message),
             _ => None,
@@ -150,7 +139,7 @@ impl Netlink {
     /// All neighbours of both IP versions.
     pub(super) fn neighbours(&mut self) -> io::Result<HashMap<Place, Neighbour>> {
         let question = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
-        let answers = self.dump(question, |answer| match answer {
+        let answers = self.questions.dump(question, |answer| match answer {
             RouteNetlinkMessage::NewNeighbour(message) => read::neighbour(message),
             _ => None,
         });
@@ -168,73 +157,7 @@ impl Netlink {
             IpAddr::V6(address) => NeighbourAddress::Inet6(address),
         };
         message.attributes.push(NeighbourAttribute::Destination(address));
-        self.ask(RouteNetlinkMessage::NewNeighbour(message), NLM_F_ACK | NLM_F_CREATE)?;
-        self.answers(|_| None::<()>).map(drop)
-    }
-
-    fn dump<T>(
-        &mut self,
-        question: RouteNetlinkMessage,
-        read: impl Fn(RouteNetlinkMessage) -> Option<T>,
-    ) -> io::Result<Vec<T>> {
-        self.ask(question, NLM_F_DUMP)?;
-        self.answers(read)
-    }
-
-    fn ask(&mut self, question: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        (header.flags, header.sequence_number) = (NLM_F_REQUEST | flags, self.sequence);
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(question));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.questions.send(&bytes, 0).map(drop)
-    }
-
-    /// All answers to the last question. An error if the kernel refuses it, or what it tells of has changed meanwhile.
-    fn answers<T>(&mut self, read: impl Fn(RouteNetlinkMessage) -> Option<T>) -> io::Result<Vec<T>> {
-        let (mut answers, mut end, mut is_whole) = (Vec::new(), None, true);
-        while end.is_none() {
-            self.buffer.clear();
-            match self.questions.recv(&mut self.buffer, 0) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                received => received?,
-            };
-            let sequence = self.sequence;
-            each(&self.buffer, |header, message| {
-                if header.sequence_number != sequence {
-                    return; // the rest of an answer that came too late
-                }
-                is_whole &= header.flags & NLM_F_DUMP_INTR == 0;
-                // One that can't be read is not worth all the others.
-                let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) else { return };
-                match message.into_parts().1 {
-                    NetlinkPayload::InnerMessage(message) => answers.extend(read(message)),
-                    NetlinkPayload::Error(error) if error.code.is_some() => end = Some(Err(error.to_io())),
-                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => end = Some(Ok(())),
-                    _ => {}
-                }
-            });
-        }
-        match end {
-            Some(Err(error)) => Err(error),
-            _ if is_whole => Ok(answers),
-            _ => Err(ErrorKind::ResourceBusy.into()),
-        }
-    }
-}
-
-/// Takes a datagram apart.
-fn each(mut datagram: &[u8], mut message: impl FnMut(NetlinkHeader, &[u8])) {
-    while let Ok(buffer) = NetlinkBuffer::new_checked(datagram) {
-        let length = buffer.length() as usize;
-        let Some(bytes) = datagram.get(..length) else { return };
-        let mut header = NetlinkHeader::default();
-        header.message_type = buffer.message_type();
-        (header.flags, header.sequence_number) = (buffer.flags(), buffer.sequence_number());
-        message(header, bytes);
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+        self.questions.tell(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE)
     }
 }
 

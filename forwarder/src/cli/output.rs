@@ -8,7 +8,8 @@ use serde::Serialize;
 
 /// How to write.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Output {
+pub struct Output {
+    program: &'static str,
     json: bool,
     terminal: bool,
     color: bool,
@@ -16,42 +17,52 @@ pub(crate) struct Output {
 
 /// What a piece of text means; a terminal shows it by colour.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Tone {
+pub enum Tone {
+    /// All is well.
     Good,
+    /// It is not.
     Bad,
+    /// What matters most.
     Strong,
 }
 
 impl Output {
-    /// To stdout; colour only on a terminal, and not if NO_COLOR is set to anything (no-color.org).
-    pub(crate) fn new(json: bool) -> Self {
+    /// Of `program` to stdout; colour only on a terminal, and not if NO_COLOR is set to anything (no-color.org).
+    pub fn new(program: &'static str, json: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, terminal, color: terminal && !unwanted }
+        Self { program, json, terminal, color: terminal && !unwanted }
     }
 
-    pub(crate) fn json(&self) -> bool {
+    /// Who writes.
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
+    /// Whether programs are to read it.
+    pub fn json(&self) -> bool {
         self.json
     }
 
-    pub(crate) fn terminal(&self) -> bool {
+    /// Whether it is written to a terminal.
+    pub fn terminal(&self) -> bool {
         self.terminal
     }
 
     /// One JSON document, as one line.
-    pub(crate) fn document(&self, document: &impl Serialize) -> io::Result<()> {
+    pub fn document(&self, document: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(document)?;
         line.push(b'\n');
         write(&line)
     }
 
     /// Text; a line break is added.
-    pub(crate) fn text(&self, text: impl Display) -> io::Result<()> {
+    pub fn text(&self, text: impl Display) -> io::Result<()> {
         write(format!("{text}\n").as_bytes())
     }
 
     /// `text`, coloured where that is wanted.
-    pub(crate) fn tone(&self, tone: Tone, text: impl Display) -> String {
+    pub fn tone(&self, tone: Tone, text: impl Display) -> String {
         let code = match tone {
             Tone::Good => "32",
             Tone::Bad => "31",
@@ -68,7 +79,7 @@ fn write(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Columns as wide as their widest cell, two spaces apart. A column is aligned to the right if `right` says so.
-pub(crate) fn columns(rows: &[Vec<String>], right: impl Fn(usize) -> bool) -> String {
+pub fn columns(rows: &[Vec<String>], right: impl Fn(usize) -> bool) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.chars().count()).max();
@@ -83,7 +94,7 @@ pub(crate) fn columns(rows: &[Vec<String>], right: impl Fn(usize) -> bool) -> St
 }
 
 /// A span of time, to its largest unit.
-pub(crate) fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
@@ -93,7 +104,7 @@ pub(crate) fn span(seconds: u64) -> String {
 }
 
 /// An amount of memory.
-pub(crate) fn memory(bytes: usize) -> String {
+pub fn memory(bytes: usize) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut amount = bytes as f64;
     let mut unit = "bytes";
@@ -107,7 +118,7 @@ pub(crate) fn memory(bytes: usize) -> String {
 }
 
 /// `1 server`, `2 servers`.
-pub(crate) fn count(number: usize, one: &str) -> String {
+pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {}", plural(one)) }
 }
 

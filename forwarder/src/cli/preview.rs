@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a change would do, in words.
 
-use forwarder::control::report::{MoveRow, Preview, TargetRow};
+use crate::control::report::{MoveRow, Preview, TargetRow};
 
-use crate::output::{Output, Tone, columns};
+use super::output::{Output, Tone, columns};
 
 /// A summary, and under it who loses what to whom.
-pub(crate) fn describe(preview: &Preview, output: &Output) -> String {
+pub fn describe(preview: &Preview, output: &Output) -> String {
     let mut lines = lines(preview);
     if let Some(first) = lines.first_mut() {
         *first = output.tone(Tone::Strong, &first);
@@ -15,7 +15,7 @@ pub(crate) fn describe(preview: &Preview, output: &Output) -> String {
 }
 
 /// The same, in plain lines.
-pub(crate) fn lines(preview: &Preview) -> Vec<String> {
+pub fn lines(preview: &Preview) -> Vec<String> {
     let Preview { addresses, ports, entering, leaving, moves, more_moves, targets, more_targets, .. } = preview;
     let mut lines = vec![format!("{ports} ports on {addresses} addresses change hands")];
     let kinds = [

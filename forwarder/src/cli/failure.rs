@@ -6,18 +6,18 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use forwarder::control::config::ConfigError;
-use forwarder::control::generations;
-use forwarder::control::rpc::RpcError;
+use crate::control::config::ConfigError;
+use crate::control::generations;
+use crate::control::rpc::RpcError;
 use serde_json::{Value, json};
 use tables::Faults;
 
-use crate::output::Output;
-use crate::preview;
+use super::output::Output;
+use super::preview;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// It can be told.
     Told {
         /// In one line.
@@ -32,7 +32,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
+    /// One that a line tells.
+    pub fn new(message: impl Into<String>) -> Self {
         let message = message.into();
         let error = Some(json!({ "message": message }));
         Self::Told { message, list: Vec::new(), error }
@@ -40,7 +41,7 @@ impl Failure {
 
     /// A failure of which stdout has been `shown` what there is to see; where it can't be written, that comes first.
     /// A reader that has seen enough does not make it a success.
-    pub(crate) fn after(shown: io::Result<()>, message: impl Into<String>) -> Self {
+    pub fn after(shown: io::Result<()>, message: impl Into<String>) -> Self {
         match shown {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => error.into(),
             _ => Self::Told { message: message.into(), list: Vec::new(), error: None },
@@ -48,12 +49,12 @@ impl Failure {
     }
 
     /// The file can't be read or written.
-    pub(crate) fn file(what: &str, path: &Path, error: impl Display) -> Self {
+    pub fn file(what: &str, path: &Path, error: impl Display) -> Self {
         Self::new(format!("cannot {what} {}: {error}", path.display()))
     }
 
     /// The daemon has refused.
-    pub(crate) fn rpc(error: &RpcError) -> Self {
+    pub fn rpc(error: &RpcError) -> Self {
         let faults = error.data.as_ref().and_then(|data| data.get("faults")).and_then(Value::as_array);
         let mut list: Vec<String> = faults.into_iter().flatten().map(fault).collect();
         let preview = error.data.as_ref().and_then(|data| data.get("preview")).cloned();
@@ -63,21 +64,21 @@ impl Failure {
     }
 
     /// The configuration can't be used.
-    pub(crate) fn config(error: &ConfigError) -> Self {
+    pub fn config(error: &ConfigError) -> Self {
         let (message, list) = (error.to_string(), error.lines());
         let error = Some(json!({ "message": message, "data": { "problems": list } }));
         Self::Told { message, list, error }
     }
 
     /// A valid table that does not suit the forwarder it is compiled for: nothing else lists such faults.
-    pub(crate) fn unsuited(path: &Path, faults: &Faults) -> Self {
+    pub fn unsuited(path: &Path, faults: &Faults) -> Self {
         let message = format!("{}: {}", path.display(), generations::summary(faults));
         let error = Some(json!({ "message": message, "data": { "faults": faults } }));
         Self::Told { message, list: faults.0.iter().map(ToString::to_string).collect(), error }
     }
 
     /// A table file that is no valid table, where one is needed.
-    pub(crate) fn table(path: &Path, faults: &Faults) -> Self {
+    pub fn table(path: &Path, faults: &Faults) -> Self {
         let first = faults.0.first().map(ToString::to_string).unwrap_or_default();
         let more = match faults.0.len() {
             0 | 1 => String::new(),
@@ -89,7 +90,7 @@ impl Failure {
     }
 
     /// Tells it, and gives the exit status.
-    pub(crate) fn report(self, output: &Output) -> ExitCode {
+    pub fn report(self, output: &Output) -> ExitCode {
         let Self::Told { message, list, error } = self else { return ExitCode::SUCCESS };
         // Whoever can't read this has the status and the line.
         let _ = match error {
@@ -98,7 +99,7 @@ impl Failure {
             _ => Ok(()),
         };
         let line = message.replace('\n', "; ");
-        let _ = writeln!(io::stderr(), "sluice: {line}");
+        let _ = writeln!(io::stderr(), "{}: {line}", output.program());
         ExitCode::FAILURE
     }
 }
