@@ -5,4 +5,8 @@
 //! The way down: the table's document becomes a [`view::View`], what this server has to know of it, and that is what
 //! the programs in the kernel and the addresses, limits and figures around them follow.
 
+pub mod addresses;
+pub mod config;
+pub mod ownership;
+pub mod ports;
 pub mod view;

@@ -63,6 +63,12 @@ pub(crate) fn flatten(source: &Source) -> impl Iterator<Item = Piece<'_>> {
     flatten_prefixes(source.entries_by_prefix().map(|(index, entry)| (entry.prefix, (index, entry))))
 }
 
+/// The addresses of a table as disjoint prefixes, ascending, each with the entry that counts there and the entry's index.
+pub fn disjoint(source: &Source) -> impl Iterator<Item = (Prefix, usize, &Entry)> {
+    flatten(source)
+        .flat_map(|(addresses, (index, entry))| addresses.prefixes().map(move |prefix| (prefix, index, entry)))
+}
+
 /// The same for any values of prefixes, which come in their order.
 pub(crate) fn flatten_prefixes<T: Copy>(
     prefixes: impl Iterator<Item = (Prefix, T)>,

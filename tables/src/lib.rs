@@ -22,6 +22,7 @@ pub mod source;
 pub mod table;
 
 pub use fault::{Fault, Faults};
+pub use flatten::disjoint;
 pub use generation::{Publisher, Reader};
 pub use growing::Growing;
 pub use ports::Ports;

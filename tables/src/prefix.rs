@@ -89,6 +89,17 @@ impl Prefix {
     pub fn parent(&self) -> Option<Self> {
         Self::around(self.address, self.length.checked_sub(1)?)
     }
+
+    /// The two prefixes that are one bit longer; none below a host.
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let length = self.length + 1;
+        let first = Self::around(self.address, length)?;
+        let second = match self.address {
+            IpAddr::V4(a) => Ipv4Addr::from_bits(a.to_bits() | 1 << (32 - length)).into(),
+            IpAddr::V6(a) => Ipv6Addr::from_bits(a.to_bits() | 1 << (128 - length)).into(),
+        };
+        Some([first, Self { address: second, length }])
+    }
 }
 
 /// `address` with all but its first `length` bits cleared. `length` fits the family.
@@ -210,6 +221,7 @@ mod tests {
             prop_assert_eq!(p.parent(), sibling.parent());
             prop_assert!(p.parent().unwrap().covers(p) && p.covers(p));
             prop_assert!(!p.covers(sibling) && !p.covers(p.parent().unwrap()));
+            prop_assert_eq!(p.parent().unwrap().halves(), Some([p.min(sibling), p.max(sibling)]));
         }
 
         #[test]
