@@ -9,4 +9,6 @@ pub mod addresses;
 pub mod config;
 pub mod ownership;
 pub mod ports;
+pub mod sets;
+pub mod sockets;
 pub mod view;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tables::{Ports, Prefix};
 
+use crate::sets::{above, gap, intersection, list, merged, parse, subset, without};
 use crate::view::View;
 
 /// What there is to be chosen from.
@@ -43,7 +44,9 @@ pub fn plan(view: &View, lowest: u16) -> Plan {
     let mut all = owned.iter().map(|(_, ports)| ports);
     let first = all.next().cloned().unwrap_or_default();
     let common = all.fold(first, |common, ports| intersection(&common, ports));
-    let mut others = owned.iter().filter(|(_, ports)| *ports != common);
+    // Of a whole address nothing is lost that matters.
+    let is_whole = |ports: &[Ports]| ports == above(Ports::ALL, lowest).as_slice();
+    let mut others = owned.iter().filter(|(_, ports)| *ports != common && !is_whole(ports));
     let example = others.next();
     let more = match others.count() {
         0 => String::new(),
@@ -194,73 +197,6 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, format!("{text}\n")).map_err(error)
 }
 
-/// The ports of `ports` from `lowest` on.
-fn above(ports: Ports, lowest: u16) -> Option<Ports> {
-    Ports::new(ports.first().max(lowest), ports.last())
-}
-
-/// In order, and those that touch or overlap as one.
-pub fn merged(mut ports: Vec<Ports>) -> Vec<Ports> {
-    ports.sort_unstable();
-    let mut all: Vec<Ports> = Vec::with_capacity(ports.len());
-    for next in ports {
-        let before = all.last().filter(|last| u32::from(next.first()) <= u32::from(last.last()) + 1).copied();
-        let joined = before.and_then(|before| Ports::new(before.first(), before.last().max(next.last())));
-        if joined.is_some() {
-            all.pop();
-        }
-        all.push(joined.unwrap_or(next));
-    }
-    all
-}
-
-fn intersection(a: &[Ports], b: &[Ports]) -> Vec<Ports> {
-    let both = |a: &Ports, b: &Ports| Ports::new(a.first().max(b.first()), a.last().min(b.last()));
-    a.iter().flat_map(|a| b.iter().filter_map(move |b| both(a, b))).collect()
-}
-
-/// The ports between two runs that do not touch.
-fn gap(before: &Ports, after: &Ports) -> Option<Ports> {
-    Ports::new(before.last().checked_add(1)?, after.first().checked_sub(1)?)
-}
-
-/// The ports of `a` that are not in `b`; both in order.
-fn without(a: &[Ports], b: &[Ports]) -> Vec<Ports> {
-    let mut rest = a.to_vec();
-    for taken in b {
-        rest = rest
-            .iter()
-            .flat_map(|ports| {
-                let before =
-                    taken.first().checked_sub(1).and_then(|last| Ports::new(ports.first(), last.min(ports.last())));
-                let after =
-                    taken.last().checked_add(1).and_then(|first| Ports::new(first.max(ports.first()), ports.last()));
-                before.into_iter().chain(after)
-            })
-            .collect();
-    }
-    rest
-}
-
-fn subset(a: &[Ports], b: &[Ports]) -> bool {
-    without(a, b).is_empty()
-}
-
-/// As the kernel writes them.
-fn list(ports: &[Ports]) -> String {
-    let one = |ports: &Ports| if ports.count() == 1 { ports.first().to_string() } else { ports.to_string() };
-    ports.iter().map(one).collect::<Vec<_>>().join(",")
-}
-
-/// As the kernel writes them.
-fn parse(text: &str) -> Vec<Ports> {
-    let one = |text: &str| {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        Ports::new(first.parse().ok()?, last.parse().ok()?)
-    };
-    merged(text.split(',').filter_map(|text| one(text.trim())).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,7 +239,7 @@ mod tests {
         assert_eq!(some.ports, ports(&["4096-6143"]));
         let [warning] = some.warnings.as_slice() else { panic!("{some:?}") };
         assert!(warning.starts_with(
-            "what is owned differs by address: of 2048-6143 of 192.0.2.1/32 (and of 2 more prefixes) the kernel by itself \
+            "what is owned differs by address: of 2048-6143 of 192.0.2.1/32 (and of 1 more prefixes) the kernel by itself \
              chooses only 4096-6143"
         ), "{warning}");
         let none = plan(&[("192.0.2.1/32", &["2048-4095"]), ("192.0.2.2/32", &["4096-6143"])]);
