@@ -6,9 +6,17 @@
 //! the programs in the kernel and the addresses, limits and figures around them follow.
 
 pub mod addresses;
+pub mod agent;
 pub mod config;
+pub mod daemon;
+pub mod follow;
+pub mod holding;
+pub mod methods;
+pub mod metrics;
 pub mod ownership;
 pub mod ports;
+pub mod report;
 pub mod sets;
 pub mod sockets;
+pub mod status;
 pub mod view;

@@ -121,6 +121,16 @@ impl Usage {
         Self { slices: slices.collect(), by_prefix }
     }
 
+    /// Tells of slices whose ports are nearly all in use, and were not `before`.
+    pub fn warn_of_new(&self, before: &Self) {
+        let key = |slice: &&Slice| (slice.prefix.clone(), slice.ports.clone());
+        let near = |usage: &Self| usage.slices.iter().filter(|slice| slice.nearly_exhausted).map(|s| key(&s)).collect();
+        let known: HashSet<_> = near(before);
+        for (prefix, ports) in near(self).difference(&known) {
+            tracing::warn!("nearly all of ports {ports} of {prefix} are in use: new connections fail soon");
+        }
+    }
+
     /// Connections and UDP sockets on ports that this server does not own: what drains.
     pub fn draining(&self) -> u64 {
         self.slices.iter().filter(|slice| !slice.own).map(Slice::sockets).sum()

@@ -21,6 +21,14 @@ pub struct View {
     pub servers: Vec<IpAddr>,
 }
 
+impl View {
+    /// Whether it says the same as `other`, whatever generation both are of.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { generation: _, held, egress, forwarders, servers } = self;
+        (held, egress, forwarders, servers) == (&other.held, &other.egress, &other.forwarders, &other.servers)
+    }
+}
+
 /// A prefix that this server has to do with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Held {
@@ -32,6 +40,13 @@ pub struct Held {
     pub portless: Keeper,
     /// The entry's tags, for whoever chooses an address by them.
     pub tags: Vec<(String, String)>,
+}
+
+impl Held {
+    /// Whether this server owns anything of it.
+    pub fn is_owned(&self) -> bool {
+        self.portless.own || self.runs.iter().any(|run| run.keeper.own)
+    }
 }
 
 /// Ports of a prefix with the same owners.

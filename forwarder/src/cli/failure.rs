@@ -63,6 +63,16 @@ impl Failure {
         Self::Told { message: error.message.clone(), list, error: Some(json!(error)) }
     }
 
+    /// Several lines, the last of which says it all.
+    pub fn lines(mut lines: Vec<String>) -> Self {
+        let message = lines.last().cloned().unwrap_or_default();
+        if lines.len() > 1 {
+            lines.pop();
+        }
+        let error = Some(json!({ "message": message, "data": { "problems": lines } }));
+        Self::Told { message, list: lines, error }
+    }
+
     /// The configuration can't be used.
     pub fn config(error: &ConfigError) -> Self {
         let (message, list) = (error.to_string(), error.lines());

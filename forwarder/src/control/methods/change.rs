@@ -15,8 +15,10 @@ use crate::control::peer::{Peer, Right};
 use crate::control::report::{self, PatchReport, ReloadReport};
 use crate::control::rpc::{self, RpcError};
 
-pub(super) const PATH: Param = Param::new("path", "a string");
-pub(super) const TABLE: Param = Param::new("table", "an object");
+/// Where a document is.
+pub const PATH: Param = Param::new("path", "a string");
+/// A table as the document that it is.
+pub const TABLE: Param = Param::new("table", "an object");
 const DRY_RUN: Param = Param::new("dry_run", "true or false");
 pub(super) const FORCE: Param = Param::new("force", "true or false");
 
@@ -63,7 +65,7 @@ fn reload(call: &Call<'_>) -> Result<Value, RpcError> {
 }
 
 /// The table that is meant: at `path`, or among the parameters.
-pub(super) fn document<'a>(params: &Named<'a>, path: Option<&'a Path>) -> Result<Document<'a>, RpcError> {
+pub fn document<'a>(params: &Named<'a>, path: Option<&'a Path>) -> Result<Document<'a>, RpcError> {
     match (path, params.text("table")) {
         (Some(path), None) => Ok(Document::File(path)),
         (None, Some(table)) if table.get().len() > DOCUMENT_MAX => {
@@ -138,7 +140,7 @@ fn patch(call: &Call<'_>) -> Result<Value, RpcError> {
 }
 
 /// A file's place, if it is given.
-pub(super) fn path(params: &Named<'_>) -> Result<Option<PathBuf>, RpcError> {
+pub fn path(params: &Named<'_>) -> Result<Option<PathBuf>, RpcError> {
     let path = params.get::<PathBuf>("path")?;
     match &path {
         Some(path) if !path.is_absolute() => Err(RpcError::invalid_params(format!(

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(super) use self::change::hang_up;
+pub use self::change::{PATH, TABLE, document, path};
 pub use self::explain::explain_params;
 use super::audit;
 use super::forwarder::Forwarder;

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The agent: what this server holds by the table, and how that follows another table.
+//!
+//! The order of a change: whoever handles packets knows the new view first, then addresses come, and go last; and those
+//! that sockets still use go only when these have gone. So no packet meets an address that is not known to be held, and no
+//! connection loses its address.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use forwarder::control::generations::summary;
+use forwarder::control::load::Document;
+use tables::{Faults, Prefix};
+
+use crate::addresses::AddressError;
+use crate::config::Config;
+use crate::holding::Holding;
+use crate::ownership::{Owned, owned};
+use crate::report::Reloaded;
+use crate::sockets::{Sockets, Usage};
+use crate::view::View;
+
+/// Between two looks at sockets and addresses while all is quiet.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Why an agent can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The table is refused.
+    #[error("{document} was refused: {}", summary(faults))]
+    Table {
+        /// What was to be loaded.
+        document: String,
+        /// Every fault.
+        faults: Faults,
+    },
+    /// The kernel takes no addresses.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The kernel does not tell of sockets.
+    #[error("cannot ask the kernel for sockets: {0}; sluice-agent needs sock_diag (modprobe inet_diag)")]
+    Sockets(std::io::Error),
+}
+
+/// Why a table was not taken; what ran runs on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{document} was refused: {}; generation {running} stays", summary(faults))]
+pub struct Refused {
+    /// What was to be loaded.
+    pub document: String,
+    /// Every fault.
+    pub faults: Faults,
+    /// The generation that stays.
+    pub running: u64,
+}
+
+/// A running agent.
+pub struct Agent {
+    config: Config,
+    started: Instant,
+    /// Held over a whole change, so that they come one after the other.
+    changing: Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// What runs.
+pub(crate) struct State {
+    pub(crate) view: View,
+    /// Prefixes held for sockets alone.
+    pub(crate) lingering: Vec<Prefix>,
+    pub(crate) holding: Holding,
+    sockets: Sockets,
+    pub(crate) usage: Usage,
+    /// Why the sockets can't be seen, if they can't.
+    pub(crate) blind: Option<String>,
+    looked: Instant,
+    /// When the table was taken.
+    pub(crate) since: SystemTime,
+    /// Why the newest table was not, if it was not.
+    pub(crate) refused: Option<String>,
+    pub(crate) reloads: u64,
+    pub(crate) refusals: u64,
+}
+
+impl Agent {
+    /// Loads the table and holds what it gives this server. What another agent has left is taken over.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let document = Document::File(&config.table);
+        let refused = |faults| StartError::Table { document: document.to_string(), faults };
+        let source = document.read().map_err(refused)?;
+        let mut holding = Holding::open(&config)?;
+        let Owned { view, lingering } = owned(&source, &config.server, &holding.prefixes()?).map_err(refused)?;
+        let sockets = Sockets::open().map_err(StartError::Sockets)?;
+        holding.follow(&view);
+        if let Some(error) = holding.forbidden() {
+            return Err(error.into());
+        }
+        let now = Instant::now();
+        let mut state = State {
+            view,
+            lingering,
+            holding,
+            sockets,
+            usage: Usage::default(),
+            blind: None,
+            looked: now,
+            since: SystemTime::now(),
+            refused: None,
+            reloads: 0,
+            refusals: 0,
+        };
+        state.look();
+        Ok(Self { config, started: now, changing: Mutex::default(), state: Mutex::new(state) })
+    }
+
+    /// As it was configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// When it started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Follows another table, or the configured one anew. One that is refused changes nothing.
+    pub fn reload(&self, document: Option<Document<'_>>) -> Result<Reloaded, Refused> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let document = document.unwrap_or(Document::File(&self.config.table));
+        let source = document.read();
+        let mut state = self.state();
+        let put = state.holding.prefixes();
+        let change = source.and_then(|source| {
+            // What the kernel does not tell of, it tells when it is asked again: until then the view holds it.
+            let put = put.unwrap_or_else(|_| state.view.held.iter().map(|held| held.prefix).collect());
+            owned(&source, &self.config.server, &put)
+        });
+        match change {
+            Ok(owned) => Ok(state.change(owned)),
+            Err(faults) => {
+                let refused = Refused { document: document.to_string(), faults, running: state.view.generation };
+                state.refused = Some(refused.to_string());
+                state.refusals += 1;
+                Err(refused)
+            }
+        }
+    }
+
+    /// Looks after what is held: gives up what no socket uses any more, and puts again what somebody took away.
+    pub fn look_after(&self) {
+        let mut state = self.state();
+        if !state.lingering.is_empty() || state.looked.elapsed() >= LOOK {
+            state.look();
+            let State { view, holding, .. } = &mut *state;
+            holding.follow(view);
+        }
+    }
+
+    /// Takes back all that it has put.
+    pub fn give_up(&self) {
+        self.state().holding.give_up();
+    }
+
+    /// What runs, with sockets as they are now.
+    pub(crate) fn look(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        state.look();
+        state
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever panicked has left a view and what the kernel has of it, which the next look brings together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn change(&mut self, owned: Owned) -> Reloaded {
+        let previous = self.view.generation;
+        let Owned { view, lingering } = owned;
+        let changed = !self.view.says_the_same(&view);
+        if view.generation < previous {
+            tracing::warn!(previous, generation = view.generation, "the table goes back to an earlier generation");
+        }
+        (self.view, self.lingering) = (view, lingering);
+        (self.since, self.refused) = (SystemTime::now(), None);
+        self.reloads += 1;
+        self.holding.follow(&self.view);
+        self.look();
+        Reloaded { previous, generation: self.view.generation, changed }
+    }
+
+    /// Counts sockets, and gives up prefixes that are held for sockets and have none.
+    fn look(&mut self) {
+        match self.sockets.usage(&self.view) {
+            // They were counted just now.
+            Ok(None) => return,
+            Ok(Some(usage)) => {
+                usage.warn_of_new(&self.usage);
+                (self.usage, self.blind) = (usage, None);
+            }
+            Err(error) => {
+                let blind = format!("cannot ask the kernel for sockets: {error}; addresses stay that may be unused");
+                self.blind = Some(blind);
+                return;
+            }
+        }
+        self.looked = Instant::now();
+        let is_used = |prefix: &Prefix| self.usage.by_prefix.contains_key(prefix);
+        let unused: Vec<Prefix> = self.lingering.iter().copied().filter(|prefix| !is_used(prefix)).collect();
+        if unused.is_empty() {
+            return;
+        }
+        self.lingering.retain(|prefix| !unused.contains(prefix));
+        self.view.held.retain(|held| !unused.contains(&held.prefix));
+        self.holding.follow(&self.view);
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the agent tells Prometheus.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::agent::Agent;
+use crate::report::{Address, Role};
+use crate::sockets::Slice;
+use crate::status::seconds;
+
+/// The page as it is now, in Prometheus' text format.
+pub fn page(agent: &Agent) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("sluice_agent");
+    registry.register_collector(Box::new(Snapshot::take(agent)));
+    let mut text = String::new();
+    prometheus_client::encoding::prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// All that the page tells, of one moment.
+#[derive(Debug)]
+struct Snapshot {
+    generation: u64,
+    since: f64,
+    healthy: bool,
+    reloads: u64,
+    refusals: u64,
+    draining: u64,
+    addresses: Vec<Address>,
+    slices: Vec<Slice>,
+}
+
+impl Snapshot {
+    fn take(agent: &Agent) -> Self {
+        let healthy = agent.health().reasons.is_empty();
+        let state = agent.look();
+        Self {
+            generation: state.view.generation,
+            since: seconds(state.since),
+            healthy,
+            reloads: state.reloads,
+            refusals: state.refusals,
+            draining: state.usage.draining(),
+            addresses: state.addresses(),
+            slices: state.usage.slices.clone(),
+        }
+    }
+
+    fn held(&self, role: Role) -> (usize, u64) {
+        let of_role = self.addresses.iter().filter(|address| address.role == role);
+        (of_role.clone().count(), of_role.map(|address| address.sockets).sum())
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        page.gauge("table_generation", "Generation of the table, 0 if it gives none", self.generation as f64)?;
+        page.gauge("table_timestamp_seconds", "When the table was taken", self.since)?;
+        page.gauge("healthy", "Whether all is well", f64::from(u8::from(self.healthy)))?;
+        page.counter("reloads", "Tables taken since the start", self.reloads)?;
+        page.counter("refused_tables", "Tables refused since the start", self.refusals)?;
+        page.prefixes(self)?;
+        let help = "Sockets on ports that this server does not own: what has yet to drain";
+        page.gauge("draining_sockets", help, self.draining as f64)?;
+        page.slices(&self.slices)
+    }
+}
+
+type Label<'a> = (&'static str, &'a str);
+
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn prefixes(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let roles = [("owned", Role::Owned), ("draining", Role::Draining), ("lingering", Role::Lingering)];
+        let held = roles.map(|(name, role)| (name, snapshot.held(role)));
+        let help = "Prefixes whose addresses are held, by why";
+        let mut family = self.0.encode_descriptor("held_prefixes", help, None, MetricType::Gauge)?;
+        for (name, (prefixes, _)) in held {
+            gauge(family.encode_family(&[("role", name)])?, prefixes as f64)?;
+        }
+        let help = "Sockets that programs have with held addresses, by why these are held";
+        let mut family = self.0.encode_descriptor("held_sockets", help, None, MetricType::Gauge)?;
+        for (name, (_, sockets)) in held {
+            gauge(family.encode_family(&[("role", name)])?, sockets as f64)?;
+        }
+        Ok(())
+    }
+
+    fn slices(&mut self, slices: &[Slice]) -> fmt::Result {
+        type Number = (&'static str, &'static str, fn(&Slice) -> f64);
+        let numbers: [Number; 8] = [
+            ("slice_ports", "Ports of a slice, on each address", |slice| f64::from(slice.count)),
+            ("slice_connections", "TCP connections on a slice", |slice| slice.connections as f64),
+            ("slice_listening_sockets", "TCP sockets of a slice that wait", |slice| slice.listening as f64),
+            ("slice_time_wait", "TCP connections on a slice that are over", |slice| slice.time_wait as f64),
+            ("slice_udp_sockets", "UDP sockets on a slice", |slice| slice.udp as f64),
+            ("slice_tcp_ports_in_use", "Ports of a slice with TCP, on the address that has most", |slice| {
+                f64::from(slice.tcp_ports)
+            }),
+            ("slice_udp_ports_in_use", "Ports of a slice with UDP, on the address that has most", |slice| {
+                f64::from(slice.udp_ports)
+            }),
+            ("slice_nearly_exhausted", "Whether 90 of 100 ports of a slice are in use", |slice| {
+                f64::from(u8::from(slice.nearly_exhausted))
+            }),
+        ];
+        for (name, help, number) in numbers {
+            let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for slice in slices {
+                let own = if slice.own { "true" } else { "false" };
+                let labels: [Label<'_>; 3] = [("prefix", &slice.prefix), ("ports", &slice.ports), ("own", own)];
+                gauge(family.encode_family(&labels)?, number(slice))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
+    }
+}
+
+fn gauge(mut encoder: MetricEncoder<'_>, value: f64) -> fmt::Result {
+    encoder.encode_gauge(&value)
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What runs, in the words of [`crate::report`].
+
+use std::time::SystemTime;
+
+use forwarder::control::report::timestamp;
+
+use crate::agent::{Agent, State};
+use crate::report::{Address, Choice, Health, Role, Slices, Status};
+
+impl Agent {
+    /// All but the slices.
+    pub fn status(&self) -> Status {
+        let state = self.look();
+        let choice = state.holding.choice().map(|choice| {
+            let (first, last) = choice.range;
+            Choice { range: format!("{first}-{last}"), reserved: choice.reserved }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server: self.config().server.clone(),
+            generation: state.view.generation,
+            table: self.config().table.display().to_string(),
+            since: timestamp(state.since),
+            uptime_seconds: self.started().elapsed().as_secs(),
+            health: state.health(),
+            warnings: state.holding.warnings().to_vec(),
+            addresses: state.addresses(),
+            ports: choice,
+            draining: state.usage.draining(),
+        }
+    }
+
+    /// Whether all is well.
+    pub fn health(&self) -> Health {
+        self.look().health()
+    }
+
+    /// What is owned, by slice, and what uses it.
+    pub fn slices(&self) -> Slices {
+        let state = self.look();
+        let (server, generation) = (self.config().server.clone(), state.view.generation);
+        Slices { server, generation, slices: state.usage.slices.clone() }
+    }
+}
+
+impl State {
+    fn health(&self) -> Health {
+        let problems = self.holding.problems().iter().chain(&self.blind).chain(&self.refused);
+        let reasons: Vec<String> = problems.cloned().collect();
+        let state = if reasons.is_empty() { "ok" } else { "degraded" };
+        Health { state: state.to_owned(), reasons }
+    }
+
+    /// All prefixes that are held, in their order.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        let mut held: Vec<_> = self.view.held.iter().collect();
+        held.sort_by_key(|held| held.prefix);
+        let address = |held: &&crate::view::Held| Address {
+            prefix: held.prefix.to_string(),
+            role: if held.is_owned() {
+                Role::Owned
+            } else if self.lingering.contains(&held.prefix) {
+                Role::Lingering
+            } else {
+                Role::Draining
+            },
+            sockets: self.usage.by_prefix.get(&held.prefix).copied().unwrap_or(0),
+            foreign: self.holding.is_foreign(held.prefix),
+        };
+        held.iter().map(address).collect()
+    }
+}
+
+/// For metrics: when the table that runs was taken.
+pub(crate) fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
