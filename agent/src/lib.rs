@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod follow;
 pub mod holding;
+pub mod maps;
 pub mod methods;
 pub mod metrics;
 pub mod ownership;

@@ -50,7 +50,7 @@ impl Held {
 }
 
 /// Ports of a prefix with the same owners.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Run {
     /// Inclusive, host byte order.
     pub ports: Ports,
@@ -59,7 +59,7 @@ pub struct Run {
 }
 
 /// Who takes a packet, as this server sees it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Keeper {
     /// Whether this server owns it: only then may it send from it.
     pub own: bool,
