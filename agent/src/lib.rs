@@ -16,6 +16,7 @@ pub mod methods;
 pub mod metrics;
 pub mod ownership;
 pub mod ports;
+pub mod receive;
 pub mod report;
 pub mod sets;
 pub mod sockets;

@@ -43,6 +43,12 @@ impl<I: NetlinkSerializable + NetlinkDeserializable + Debug> Questions<I> {
         self.answers(read)
     }
 
+    /// What `read` makes of the answer to a question for one thing.
+    pub fn get<T>(&mut self, question: I, read: impl FnMut(I) -> Option<T>) -> io::Result<Vec<T>> {
+        self.ask(question, NLM_F_ACK)?;
+        self.answers(read)
+    }
+
     /// Has the kernel do something, with the `flags` of a netlink message.
     pub fn tell(&mut self, order: I, flags: u16) -> io::Result<()> {
         self.ask(order, NLM_F_ACK | flags)?;

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Keep it, pass it on, or drop it?
+#pragma once
+
+#include "count.h"
+#include "socket.h"
+
+// What became of the first fragment becomes of the later ones.
+struct datagram {
+	union address src;
+	union address dst;
+	__be32 id;
+	__u32 protocol;
+};
+
+struct remembered {
+	__u32 fate;
+	union address target;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct datagram);
+	__type(value, struct remembered);
+} datagrams SEC(".maps");
+
+static __always_inline enum fate pass_on(struct packet *p, const union address *target, enum fate as)
+{
+	p->target = *target;
+	return as;
+}
+
+// Nobody here waits for it.
+static __always_inline enum fate without_socket(struct packet *p, const struct view_value *keeper)
+{
+	int is_own = keeper && keeper->flags & VIEW_OWN;
+
+	// Once is enough: two hosts that both know better would play ping-pong.
+	if (p->is_passed_on)
+		return PASSED_ON_WITHOUT_SOCKET;
+	if (p->has_hop && !bpf_map_lookup_elem(&local_addresses, &p->hop))
+		return pass_on(p, &p->hop, PASSED_ON_PREVIOUS);
+	if (keeper && !is_none(&keeper->other))
+		return pass_on(p, &keeper->other, is_own ? PASSED_ON_PREVIOUS : PASSED_ON_OWNER);
+	return is_own ? KEPT_OWN : NOT_OWNED;
+}
+
+// No socket can tell, so the owner counts.
+static __always_inline enum fate by_owner(struct packet *p, const struct view_value *keeper, enum fate kept)
+{
+	if (keeper && keeper->flags & VIEW_OWN)
+		return kept;
+	if (p->is_passed_on)
+		return PASSED_ON_WITHOUT_SOCKET;
+	return keeper && !is_none(&keeper->other) ? pass_on(p, &keeper->other, PASSED_ON_OWNER) : NOT_OWNED;
+}
+
+static __always_inline enum fate decide_first(struct xdp_md *ctx, void *view, struct packet *p,
+					 const struct view_value *held)
+{
+	const struct view_value *keeper = held;
+	int is_own;
+
+	if (!(held->flags & VIEW_WHOLE) && p->by != BY_ADDRESS)
+		keeper = view_port(view, held->plan, p->dport);
+	is_own = keeper && keeper->flags & VIEW_OWN;
+	if (p->by == BY_ADDRESS)
+		return by_owner(p, keeper, KEPT_PORTLESS);
+	if (p->by == BY_PORT)
+		return by_owner(p, keeper, KEPT_OWN);
+	if (p->protocol == IPPROTO_TCP ? has_tcp_socket(ctx, p, is_own) : has_udp_socket(ctx, p, is_own))
+		return KEPT_SOCKET;
+	return without_socket(p, keeper);
+}
+
+static __always_inline enum fate decide_later(struct packet *p, const struct datagram *key)
+{
+	const struct remembered *first = bpf_map_lookup_elem(&datagrams, key);
+	enum fate fate;
+
+	if (!first)
+		return FRAGMENT_UNMATCHED;
+	fate = first->fate;
+	p->target = first->target;
+	return fate >= KEPT_SOCKET && fate <= KEPT_FRAGMENT ? KEPT_FRAGMENT : fate;
+}
+
+static __always_inline enum fate decide(struct xdp_md *ctx, void *view, struct packet *p)
+{
+	struct datagram key = { .src = p->src, .dst = p->dst, .id = p->id, .protocol = p->protocol };
+	struct view_value *held = view_address(view, VIEW_HELD, &p->dst);
+	struct remembered first = {};
+
+	if (!held)
+		return GUE_NOT_OURS;
+	if (p->by == BY_FRAGMENT)
+		return decide_later(p, &key);
+	first.fate = decide_first(ctx, view, p, held);
+	first.target = p->target;
+	if (p->is_first)
+		bpf_map_update_elem(&datagrams, &key, &first, BPF_ANY);
+	return first.fate;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The outer headers: is it GUE to this host, does it come from whom it may, and is it as it should be?
+//
+//   Ethernet | IPv4 or IPv6 | UDP | 0 0 hlen | protocol | flags 0 | hlen words | inner packet
+//
+// The words that count, others are skipped as Linux skips them: 16 bits zero | next hop | hops | IPv4 addresses.
+#pragma once
+
+#include "checksum.h"
+#include "count.h"
+#include "walk.h"
+
+volatile const __be16 gue_port;
+
+// Addresses of the underlay devices. Others may be routed through this host, and are not its business.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, union address);
+	__type(value, __u8);
+} local_addresses SEC(".maps");
+
+struct outer {
+	__u32 frame_len;
+	__u32 payload_len; // of IP
+	__u32 header_len;  // of IPv4
+	__u8 is_odd;       // fragment or extension headers: no forwarder sends such
+};
+
+static __always_inline int outer_ipv4(struct xdp_md *ctx, struct packet *p, struct outer *o)
+{
+	struct iphdr ip;
+	__u32 len;
+
+	if (load(ctx, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_UDP)
+		return -1;
+	if (ip.frag_off & be16(FRAGMENT_OFFSET))
+		return -1;
+	len = be16(ip.tot_len);
+	o->header_len = ip.ihl * 4;
+	if (len < o->header_len)
+		return -1;
+	o->payload_len = len - o->header_len;
+	o->is_odd = !!(ip.frag_off & be16(MORE_FRAGMENTS));
+	p->udp_at = ETH_HLEN + o->header_len;
+	p->tos = ip.tos;
+	map_ipv4(&p->from, ip.saddr);
+	map_ipv4(&p->to, ip.daddr);
+	return 0;
+}
+
+static __always_inline int outer_ipv6(struct xdp_md *ctx, struct packet *p, struct outer *o)
+{
+	struct ipv6hdr ip;
+	struct walk w = {};
+
+	if (load(ctx, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
+		return -1;
+	w.at = ETH_HLEN + sizeof(ip);
+	w.end = w.at + be16(ip.payload_len);
+	w.protocol = ip.nexthdr;
+	if (walk(ctx, &w) || w.is_later || w.protocol != IPPROTO_UDP)
+		return -1;
+	o->payload_len = be16(ip.payload_len);
+	o->is_odd = w.has_headers;
+	p->udp_at = w.at;
+	p->tos = traffic_class(&ip);
+	map_ipv6(&p->from, &ip.saddr);
+	map_ipv6(&p->to, &ip.daddr);
+	return 0;
+}
+
+// Not 0 when it makes no sense.
+static __always_inline int read_hops(struct xdp_md *ctx, struct packet *p, __u32 words)
+{
+	__u32 at = p->udp_at + sizeof(struct udphdr) + GUE_LEN;
+	__u8 head[4];
+	__be32 hop;
+
+	if (!words)
+		return 0;
+	if (load(ctx, at, head, sizeof(head)))
+		return -1;
+	if (head[0] || head[1])
+		return 0;
+	if (head[3] + 1 != words || head[2] > head[3])
+		return -1;
+	if (head[2] == head[3]) {
+		p->is_passed_on |= head[3] > 0;
+		return 0;
+	}
+	if (load(ctx, at + 4 + head[2] * 4, &hop, sizeof(hop)))
+		return -1;
+	map_ipv4(&p->hop, hop);
+	p->has_hop = 1;
+	p->hop_at = at + 2;
+	return 0;
+}
+
+PART int is_gue_sound(struct xdp_md *ctx, struct packet *p, struct outer *o)
+{
+	struct udphdr udp;
+	__u8 gue[GUE_LEN];
+	__u32 words;
+
+	if (!p || !o || o->is_odd || p->udp_at + o->payload_len > o->frame_len)
+		return 0;
+	if (load(ctx, p->udp_at, &udp, sizeof(udp)) || be16(udp.len) != o->payload_len)
+		return 0;
+	p->udp_len = o->payload_len;
+	if (p->udp_len < sizeof(udp) + GUE_LEN || load(ctx, p->udp_at + sizeof(udp), gue, sizeof(gue)))
+		return 0;
+	if (o->header_len && !is_ipv4_header_sound(ctx, ETH_HLEN, o->header_len))
+		return 0;
+	if (udp.check && !is_udp_sound(ctx, p))
+		return 0;
+	words = gue[0] & 0x1f;
+	if (gue[0] != words || gue[2] || gue[3])
+		return 0;
+	p->version = gue[1] == IPPROTO_IPIP ? 4 : gue[1] == IPPROTO_IPV6 ? 6 : 0;
+	p->inner_at = p->udp_at + sizeof(udp) + GUE_LEN + words * 4;
+	return p->version && p->inner_at <= p->udp_at + p->udp_len && !read_hops(ctx, p, words);
+}
+
+// Whether it is UDP to the GUE port, whoever's address.
+PART int is_gue_port(struct xdp_md *ctx, struct packet *p, struct outer *o)
+{
+	__be16 type, port;
+
+	if (!p || !o || load(ctx, 2 * ETH_ALEN, &type, sizeof(type)))
+		return 0;
+	if (type == be16(ETH_P_IP) ? outer_ipv4(ctx, p, o) : type == be16(ETH_P_IPV6) ? outer_ipv6(ctx, p, o) : -1)
+		return 0;
+	return !load(ctx, p->udp_at + 2, &port, sizeof(port)) && port == gue_port;
+}
+
+// FATES: it goes on with the inner packet.
+static __always_inline enum fate parse_outer(struct xdp_md *ctx, void *view, struct packet *p)
+{
+	struct outer o = { .frame_len = bpf_xdp_get_buff_len(ctx) };
+	struct view_value *peer;
+
+	if (!is_gue_port(ctx, p, &o) || !bpf_map_lookup_elem(&local_addresses, &p->to))
+		return NOT_FOR_US;
+	peer = view_address(view, VIEW_PEER, &p->from);
+	if (!peer)
+		return GUE_UNTRUSTED;
+	p->is_passed_on = !!(peer->flags & VIEW_SERVER);
+	return is_gue_sound(ctx, p, &o) ? FATES : GUE_MALFORMED;
+}
