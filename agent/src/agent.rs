@@ -21,7 +21,7 @@ use crate::sockets::{Sockets, Usage};
 use crate::view::View;
 
 /// Between two looks at sockets and addresses while all is quiet.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Why an agent can't start.
 #[derive(Debug, thiserror::Error)]

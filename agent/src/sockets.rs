@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use forwarder::control::netlink::Questions;
@@ -19,6 +20,9 @@ use crate::view::{Held, View};
 
 /// Of a hundred ports of an address, how many in use are nearly all: then connections fail soon.
 pub const NEARLY_ALL: u32 = 90;
+
+/// Whoever asks too soon waits so long rather than hear what was.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A protocol with ports.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -239,7 +243,7 @@ impl Index {
     }
 }
 
-/// Asks the kernel, and so often only that it takes a tenth of the time at most.
+/// Asks the kernel, and so often only that it takes a fifth of the time at most.
 pub struct Sockets {
     netlink: Questions<SockDiagMessage>,
     not_before: Instant,
@@ -251,12 +255,14 @@ impl Sockets {
         Ok(Self { netlink: Questions::open(NETLINK_SOCK_DIAG)?, not_before: Instant::now() })
     }
 
-    /// What is in use now; none if that was found out just now.
+    /// What is in use now. None where there are so many sockets that it was found out just now, by that measure.
     pub fn usage(&mut self, view: &View) -> io::Result<Option<Usage>> {
-        let start = Instant::now();
-        if start < self.not_before {
+        let wait = self.not_before.saturating_duration_since(Instant::now());
+        if wait > PATIENCE {
             return Ok(None);
         }
+        thread::sleep(wait);
+        let start = Instant::now();
         let mut sockets = Vec::new();
         for family in [AF_INET, AF_INET6] {
             for protocol in [IPPROTO_TCP, IPPROTO_UDP] {
@@ -264,7 +270,7 @@ impl Sockets {
             }
         }
         let usage = Usage::new(view, sockets);
-        self.not_before = Instant::now() + (start.elapsed() * 9).max(Duration::from_millis(20));
+        self.not_before = Instant::now() + start.elapsed() * 4;
         Ok(Some(usage))
     }
 
@@ -378,6 +384,10 @@ mod tests {
         // The accepted side; the client's own address is another.
         assert_eq!((slice.connections, slice.listening, slice.udp), (1, 1, 1));
         assert!(slice.nearly_exhausted);
-        assert_eq!(sockets.usage(&view).unwrap(), None, "at once again");
+        drop(listener);
+        assert_eq!(sockets.usage(&view).unwrap().unwrap().slices[0].listening, 0, "at once again");
+        // Had it taken long, it would not be done again.
+        sockets.not_before = Instant::now() + PATIENCE * 100;
+        assert_eq!(sockets.usage(&view).unwrap(), None);
     }
 }
