@@ -9,6 +9,7 @@ pub mod addresses;
 pub mod agent;
 pub mod config;
 pub mod daemon;
+pub mod exec;
 pub mod follow;
 pub mod holding;
 pub mod maps;
