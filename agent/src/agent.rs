@@ -14,8 +14,11 @@ use tables::{Faults, Prefix};
 
 use crate::addresses::AddressError;
 use crate::config::Config;
+use crate::exec::Filter;
 use crate::holding::Holding;
 use crate::ownership::{Owned, owned};
+use crate::parts::{Counters, Parts};
+use crate::receive;
 use crate::report::Reloaded;
 use crate::sockets::{Sockets, Usage};
 use crate::view::View;
@@ -37,6 +40,9 @@ pub enum StartError {
     /// The kernel takes no addresses.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// Nothing comes in.
+    #[error(transparent)]
+    Receive(#[from] receive::Error),
     /// The kernel does not tell of sockets.
     #[error("cannot ask the kernel for sockets: {0}; sluice-agent needs sock_diag (modprobe inet_diag)")]
     Sockets(std::io::Error),
@@ -68,6 +74,8 @@ pub(crate) struct State {
     pub(crate) view: View,
     /// Prefixes held for sockets alone.
     pub(crate) lingering: Vec<Prefix>,
+    /// None once the agent has given up.
+    pub(crate) parts: Option<Parts>,
     pub(crate) holding: Holding,
     sockets: Sockets,
     pub(crate) usage: Usage,
@@ -91,6 +99,7 @@ impl Agent {
         let mut holding = Holding::open(&config)?;
         let Owned { view, lingering } = owned(&source, &config.server, &holding.prefixes()?).map_err(refused)?;
         let sockets = Sockets::open().map_err(StartError::Sockets)?;
+        let parts = Some(Parts::start(&config, &view)?);
         holding.follow(&view);
         if let Some(error) = holding.forbidden() {
             return Err(error.into());
@@ -99,6 +108,7 @@ impl Agent {
         let mut state = State {
             view,
             lingering,
+            parts,
             holding,
             sockets,
             usage: Usage::default(),
@@ -158,7 +168,20 @@ impl Agent {
 
     /// Takes back all that it has put.
     pub fn give_up(&self) {
-        self.state().holding.give_up();
+        let mut state = self.state();
+        state.holding.give_up();
+        state.parts = None;
+    }
+
+    /// Lets a process connect only from what `filter` takes, from now on.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in a line.
+    pub fn admit(&self, pid: u32, filter: &Filter) -> Result<(), String> {
+        let mut state = self.state();
+        let parts = state.parts.as_mut().ok_or("the agent stops")?;
+        parts.admit(pid, filter)
     }
 
     /// What runs, with sockets as they are now.
@@ -185,6 +208,7 @@ impl State {
         (self.view, self.lingering) = (view, lingering);
         (self.since, self.refused) = (SystemTime::now(), None);
         self.reloads += 1;
+        self.publish();
         self.holding.follow(&self.view);
         self.look();
         Reloaded { previous, generation: self.view.generation, changed }
@@ -214,5 +238,17 @@ impl State {
         self.lingering.retain(|prefix| !unused.contains(prefix));
         self.view.held.retain(|held| !unused.contains(&held.prefix));
         self.holding.follow(&self.view);
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        if let Some(parts) = &mut self.parts {
+            parts.publish(&self.view);
+        }
+    }
+
+    /// What the programs in the kernel counted.
+    pub(crate) fn counters(&mut self) -> Counters {
+        self.parts.as_mut().map(Parts::counters).unwrap_or_default()
     }
 }

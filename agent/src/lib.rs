@@ -16,6 +16,7 @@ pub mod maps;
 pub mod methods;
 pub mod metrics;
 pub mod ownership;
+pub mod parts;
 pub mod ports;
 pub mod receive;
 pub mod report;

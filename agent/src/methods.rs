@@ -10,7 +10,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Refused};
+use crate::exec::{Family, Filter};
 use crate::metrics;
+
+/// The process can't be held to what the server owns.
+pub const NO_EXEC: i32 = -32009;
 
 /// A method, as `docs/agent.md` has it.
 pub struct Method {
@@ -34,6 +38,13 @@ pub const METHODS: &[Method] = &[
         let text = metrics::page(call.agent).map_err(|error| RpcError::internal(error.to_string()))?;
         Ok(json!({ "text": text }))
     }),
+    Method {
+        name: "exec",
+        right: Right::Change,
+        is_audited: true,
+        params: &[Param::new("tags", "a list of KEY=VALUE"), Param::new("family", "4 or 6")],
+        run: exec,
+    },
     Method { name: "reload", right: Right::Change, is_audited: true, params: &[PATH, TABLE], run: reload },
 ];
 
@@ -44,6 +55,7 @@ const fn look(name: &'static str, run: fn(&Call<'_>) -> Result<Value, RpcError>)
 
 /// One call of a method.
 struct Call<'a> {
+    peer: Peer,
     agent: &'a Agent,
     params: Named<'a>,
 }
@@ -56,7 +68,7 @@ pub fn call(agent: &Agent, peer: Peer, right: Right, name: &str, params: Params<
         let message = format!("{peer} may look, but not change what runs; see control.change_uids and change_gids");
         return Err(RpcError::new(rpc::FORBIDDEN, message));
     }
-    let call = Call { agent, params: Named::read(params, name, method.params)? };
+    let call = Call { peer, agent, params: Named::read(params, name, method.params)? };
     let result = (method.run)(&call);
     if method.is_audited {
         audit::record(&peer, name, &call.params.to_string(), &result);
@@ -70,6 +82,23 @@ fn reload(call: &Call<'_>) -> Result<Value, RpcError> {
     let has_document = path.is_some() || call.params.text("table").is_some();
     let document = has_document.then(|| document(&call.params, path.as_deref())).transpose()?;
     call.agent.reload(document).map_err(refused).and_then(to_json)
+}
+
+/// Of the process that asks, which connects only from what the server owns from then on, and so does whatever it starts.
+fn exec(call: &Call<'_>) -> Result<Value, RpcError> {
+    let tags: Vec<String> = call.params.get("tags")?.unwrap_or_default();
+    let family = match call.params.get::<u8>("family")? {
+        None => None,
+        Some(4) => Some(Family::V4),
+        Some(6) => Some(Family::V6),
+        Some(_) => return Err(call.params.wrong("family")),
+    };
+    let filter = Filter::new(tags.iter().map(String::as_str), family);
+    let filter = filter.map_err(|error| RpcError::invalid_params(error.to_string()))?;
+    let Peer::Process { pid, .. } = call.peer else { return Err(RpcError::internal("whose process it is")) };
+    let pid = u32::try_from(pid).map_err(|_| RpcError::internal("the process is of another namespace"))?;
+    call.agent.admit(pid, &filter).map_err(|message| RpcError::new(NO_EXEC, message))?;
+    Ok(json!({ "pid": pid, "filter": filter.to_string() }))
 }
 
 fn refused(refused: Refused) -> RpcError {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the agent tells Prometheus.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -9,6 +10,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::agent::Agent;
+use crate::exec::{Filter, Tally};
+use crate::parts::Counters;
+use crate::receive::{Figures, ReceiveCounters};
 use crate::report::{Address, Role};
 use crate::sockets::Slice;
 use crate::status::seconds;
@@ -33,12 +37,14 @@ struct Snapshot {
     draining: u64,
     addresses: Vec<Address>,
     slices: Vec<Slice>,
+    counters: Counters,
 }
 
 impl Snapshot {
     fn take(agent: &Agent) -> Self {
         let healthy = agent.health().reasons.is_empty();
-        let state = agent.look();
+        let mut state = agent.look();
+        let counters = state.counters();
         Self {
             generation: state.view.generation,
             since: seconds(state.since),
@@ -48,6 +54,7 @@ impl Snapshot {
             draining: state.usage.draining(),
             addresses: state.addresses(),
             slices: state.usage.slices.clone(),
+            counters,
         }
     }
 
@@ -68,7 +75,11 @@ impl Collector for Snapshot {
         page.prefixes(self)?;
         let help = "Sockets on ports that this server does not own: what has yet to drain";
         page.gauge("draining_sockets", help, self.draining as f64)?;
-        page.slices(&self.slices)
+        page.slices(&self.slices)?;
+        if let Some(receive) = &self.counters.receive {
+            page.receive(receive)?;
+        }
+        page.exec(&self.counters.exec)
     }
 }
 
@@ -122,14 +133,65 @@ impl Page<'_> {
         Ok(())
     }
 
+    fn receive(&mut self, counters: &ReceiveCounters) -> fmt::Result {
+        let Figures { packets, bytes } = counters.received();
+        self.counter("receive_packets", "GUE packets that came", packets)?;
+        self.counter("receive_bytes", "Bytes of GUE packets that came, Ethernet header included, FCS not", bytes)?;
+        let kept: Vec<_> = counters.kept().collect();
+        self.fates("receive_kept_packets", "GUE packets that went up to the stack", "by", "kept_", &kept)?;
+        let passed: Vec<_> = counters.passed_on().collect();
+        self.fates("receive_passed_on_packets", "GUE packets sent on to another server", "to", "passed_on_", &passed)?;
+        let drops: Vec<_> = counters.drops().collect();
+        self.fates("receive_drops", "GUE packets dropped", "reason", "", &drops)
+    }
+
+    /// One number for each name, which begins with `prefix`.
+    fn fates(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        prefix: &str,
+        fates: &[(&str, Figures)],
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (fate, figures) in fates {
+            let labels: [Label<'_>; 1] = [(label, fate.strip_prefix(prefix).unwrap_or(fate))];
+            count(family.encode_family(&labels)?, figures.packets)?;
+        }
+        Ok(())
+    }
+
+    fn exec(&mut self, tallies: &BTreeMap<Filter, Tally>) -> fmt::Result {
+        type Number = (&'static str, &'static str, fn(&Tally) -> u64);
+        let numbers: [Number; 5] = [
+            ("exec_connects4", "IPv4 connects under exec that got an address and a port", |tally| tally.connects4),
+            ("exec_connects6", "IPv6 connects under exec that got an address and a port", |tally| tally.connects6),
+            ("exec_binds", "Binds under exec to what is owned", |tally| tally.binds),
+            ("exec_exhausted", "Connects and binds under exec that found every port in use", |tally| tally.exhausted),
+            ("exec_refused", "Attempts under exec to send from what is not owned", |tally| tally.refused),
+        ];
+        for (name, help, number) in numbers {
+            let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (filter, tally) in tallies {
+                let labels: [Label<'_>; 1] = [("filter", &filter.to_string())];
+                count(family.encode_family(&labels)?, number(tally))?;
+            }
+        }
+        Ok(())
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
+        count(self.0.encode_descriptor(name, help, None, MetricType::Counter)?, value)
     }
+}
+
+fn count(mut encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
+    encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
 }
 
 fn gauge(mut encoder: MetricEncoder<'_>, value: f64) -> fmt::Result {

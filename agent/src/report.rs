@@ -25,6 +25,8 @@ pub struct Status {
     pub health: Health,
     /// What an operator should know although all is well.
     pub warnings: Vec<String>,
+    /// Where GUE arrives.
+    pub devices: Vec<Device>,
     /// What is held.
     pub addresses: Vec<Address>,
     /// What the kernel chooses ports from.
@@ -40,6 +42,17 @@ pub struct Health {
     pub state: String,
     /// Why it is degraded, a line each.
     pub reasons: Vec<String>,
+}
+
+/// A device of the underlay.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Device {
+    /// Its name.
+    pub device: String,
+    /// `native` where the program that receives runs in the driver, else `generic`.
+    pub xdp: String,
+    /// Why it is not native, if nobody asked for that.
+    pub why: Option<String>,
 }
 
 /// A prefix that is held.

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use forwarder::control::report::timestamp;
 
 use crate::agent::{Agent, State};
-use crate::report::{Address, Choice, Health, Role, Slices, Status};
+use crate::parts::Parts;
+use crate::receive::Attached;
+use crate::report::{Address, Choice, Device, Health, Role, Slices, Status};
 
 impl Agent {
     /// All but the slices.
@@ -24,7 +26,8 @@ impl Agent {
             since: timestamp(state.since),
             uptime_seconds: self.started().elapsed().as_secs(),
             health: state.health(),
-            warnings: state.holding.warnings().to_vec(),
+            warnings: state.warnings(),
+            devices: state.devices(),
             addresses: state.addresses(),
             ports: choice,
             draining: state.usage.draining(),
@@ -46,10 +49,26 @@ impl Agent {
 
 impl State {
     fn health(&self) -> Health {
-        let problems = self.holding.problems().iter().chain(&self.blind).chain(&self.refused);
+        let parts = self.parts.iter().flat_map(Parts::problems);
+        let problems = parts.chain(self.holding.problems()).chain(&self.blind).chain(&self.refused);
         let reasons: Vec<String> = problems.cloned().collect();
         let state = if reasons.is_empty() { "ok" } else { "degraded" };
         Health { state: state.to_owned(), reasons }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let parts = self.parts.iter().filter_map(Parts::warning);
+        self.holding.warnings().iter().cloned().chain(parts).collect()
+    }
+
+    fn devices(&self) -> Vec<Device> {
+        let attached = self.parts.iter().flat_map(Parts::attached);
+        let device = |attached: &Attached| Device {
+            device: attached.device.clone(),
+            xdp: if attached.is_native { "native" } else { "generic" }.to_owned(),
+            why: attached.why.clone(),
+        };
+        attached.map(device).collect()
     }
 
     /// All prefixes that are held, in their order.

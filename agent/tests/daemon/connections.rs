@@ -102,3 +102,42 @@ fn a_wide_prefix_keeps_its_connections_when_a_part_of_it_moves() {
     server.join().unwrap();
     rig.wait_for("end of the part", |rig| rig.held() == ["198.51.100.0/26", "198.51.100.128/25"]);
 }
+
+#[test]
+fn a_program_under_exec_connects_from_what_is_owned() {
+    let Some(mut rig) = Rig::new() else { return };
+    let tagged = |mut entry: Value, country: &str| {
+        entry["tags"] = json!({ "country": country });
+        entry
+    };
+    let ours = [None, Some("lhr-1")];
+    let egress = json!([
+        tagged(sliced("198.51.100.1/32", &ours, &[]), "GB"),
+        tagged(sliced("198.51.100.2/32", &ours, &[]), "FR")
+    ]);
+    rig.write(&table(1, &egress));
+    rig.start();
+    let (listener, peer) = rig.internet().inside(|| {
+        let listener = TcpListener::bind((INTERNET, PORT)).unwrap();
+        (listener.try_clone().unwrap(), listener)
+    });
+    let program = "import socket; socket.create_connection(('10.9.0.2', 7000)).close()";
+    let words = ["exec", "--tag", "country=FR", "--", "/usr/bin/python3", "-c", program];
+    let socket = rig.path("agent.sock");
+    let output = rig.server().inside(move || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice-agent"));
+        command.arg("--socket").arg(socket).args(words).output().unwrap()
+    });
+    assert!(output.status.success(), "{output:?}");
+    let from = peer.accept().unwrap().1;
+    assert!(from.ip().to_string() == "198.51.100.2" && (2048..4096).contains(&from.port()), "{from}");
+    drop(listener);
+    let page = rig.json(&["metrics"])["text"].as_str().unwrap().to_owned();
+    let line = "sluice_agent_exec_connects4_total{filter=\"country=FR\"} 1";
+    assert!(page.lines().any(|told| told == line), "{page}");
+
+    let nowhere = rig.call(&["exec", "--tag", "country=DE", "--", "true"]);
+    let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(nowhere.status.code() == Some(1) && said.contains("this server owns no address for country=DE"), "{said}");
+    assert_eq!(rig.call(&["exec", "--tag", "country", "--", "true"]).status.code(), Some(1));
+}

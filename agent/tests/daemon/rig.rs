@@ -4,9 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use agent::exec::default_cgroup;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,6 +25,7 @@ pub const INTERNET: &str = "10.9.0.2";
 pub struct Rig {
     network: Network,
     folder: TempDir,
+    cgroup: PathBuf,
     agent: Option<Child>,
 }
 
@@ -36,7 +39,10 @@ impl Rig {
         boxed.ip(&["route", "add", "default", "via", INTERNET]);
         peer.ip(&["address", "add", "10.9.0.2/24", "dev", CABLE]);
         peer.ip(&["route", "add", "198.51.100.0/24", "via", "10.9.0.1"]);
-        let rig = Self { network, folder: TempDir::new().unwrap(), agent: None };
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("sluice-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let cgroup = default_cgroup().with_file_name(name);
+        let rig = Self { network, folder: TempDir::new().unwrap(), cgroup, agent: None };
         rig.configure("");
         Some(rig)
     }
@@ -59,7 +65,8 @@ impl Rig {
     pub fn configure(&self, more: &str) {
         let text = format!(
             "server = \"lhr-1\"\ntable = \"table.json\"\n[underlay]\ndevices = [\"{CABLE}\"]\n\
-             [control]\nsocket = \"agent.sock\"\n{more}"
+             [control]\nsocket = \"agent.sock\"\n[exec]\ncgroup = \"{}\"\n{more}",
+            self.cgroup.display()
         );
         fs::write(self.path("agent.toml"), text).unwrap();
     }
@@ -72,9 +79,10 @@ impl Rig {
 
     /// Starts the agent, and waits until it answers.
     pub fn start(&mut self) {
-        let mut command = self.server().command(PROGRAM);
+        let mut command = Command::new(PROGRAM);
         command.arg("run").arg("--config").arg(self.path("agent.toml")).stdin(Stdio::null());
-        self.agent = Some(command.spawn().unwrap());
+        // Not by `ip netns exec`, which hides control groups.
+        self.agent = Some(self.server().inside(move || command.spawn().unwrap()));
         self.wait_for("an answer", |rig| rig.call(&["--json", "status"]).status.success());
     }
 
@@ -146,9 +154,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            let _ = agent.kill();
-            let _ = agent.wait();
+        // By its own way, so that nothing stays of it that outlives a namespace.
+        if self.agent.is_some() {
+            self.end(Signal::TERM);
         }
     }
 }

@@ -12,6 +12,7 @@ Examples:
   sluice-agent run --config agent.toml         hold this server's addresses, in the foreground
   sluice-agent status                          what it holds, and whether all is well
   sluice-agent slices                          what this server owns, and what uses it
+  sluice-agent exec --tag country=GB -- curl https://example.com
   sluice-agent reload                          read the table again; a new file in its place is read anyway
 
 The agent's socket is taken from --socket, SLUICE_AGENT_SOCKET, or is /run/sluice/agent.sock.
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     },
     /// The metrics, as Prometheus gets them
     Metrics,
+    /// Run a program whose connections leave from addresses and ports that this server owns
+    Exec(ExecArgs),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -66,6 +69,26 @@ pub(crate) enum Command {
         /// The folder for man1, such as /usr/local/share/man
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice-agent exec -- curl https://example.com
+  sluice-agent exec --tag country=GB --tag trust=untrusted -- ./browser
+  sluice-agent exec --family 6 -- bash         a shell, and all that is started from it
+
+Connections that the program has open stay as they are. Exit status: the program's, 1 if it can't be started.")]
+pub(crate) struct ExecArgs {
+    /// Only from addresses with this tag; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub(crate) tags: Vec<String>,
+    /// Only from addresses of this IP version
+    #[arg(long, value_name = "4|6", value_parser = clap::value_parser!(u8).range(4..=6))]
+    pub(crate) family: Option<u8>,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]

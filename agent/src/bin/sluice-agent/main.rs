@@ -50,6 +50,7 @@ fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Failure> {
         Command::Slices => online::slices(&mut client()?, output),
         Command::Health => online::health(&mut client()?, output),
         Command::Reload { file } => online::reload(&mut client()?, file.as_deref(), output),
+        Command::Exec(args) => online::exec(&mut client()?, args),
         Command::Metrics => online::metrics(&mut client()?, output),
         Command::Completions { shell } => words::completions(*shell, output),
         Command::Man { folder } => words::manual(folder),

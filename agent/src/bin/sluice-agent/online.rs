@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Commands that ask the agent by its socket.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use agent::report::{Address, Choice, Health, Reloaded, Role, Slices, Status};
+use agent::report::{Address, Choice, Device, Health, Reloaded, Role, Slices, Status};
 use agent::sockets::Slice;
 use forwarder::cli::client::{self, Client};
 use forwarder::cli::failure::Failure;
 use forwarder::cli::output::{Output, Tone, columns, count, span};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use crate::args::ExecArgs;
 
 pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, Failure> {
     ask(client, "status", &json!({}), output, |status: Status| describe(&status, output))
@@ -55,6 +58,18 @@ pub(crate) fn metrics(client: &mut Client, output: &Output) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
+/// Becomes the program, which the agent holds to what this server owns from now on.
+pub(crate) fn exec(client: &mut Client, args: &ExecArgs) -> Result<ExitCode, Failure> {
+    let mut params = json!({ "tags": args.tags });
+    if let (Some(params), Some(family)) = (params.as_object_mut(), args.family) {
+        params.insert("family".to_owned(), family.into());
+    }
+    client.call("exec", &params)?;
+    let Some((program, words)) = args.command.split_first() else { return Ok(ExitCode::from(2)) };
+    let error = std::process::Command::new(program).args(words).exec();
+    Err(Failure::file("run", Path::new(program), error))
+}
+
 /// Calls a method; its result as it came for programs, or what `words` makes of it.
 fn ask<T: DeserializeOwned>(
     client: &mut Client,
@@ -79,11 +94,15 @@ fn well(health: &Health, output: &Output) -> String {
 }
 
 fn describe(status: &Status, output: &Output) -> String {
-    let Status { server, generation, table, uptime_seconds, health, warnings, addresses, ports, draining, .. } = status;
+    let Status { server, generation, table, uptime_seconds, health, addresses, ports, draining, .. } = status;
     let mut lines = vec![
         format!("{}: {}", output.tone(Tone::Strong, server), well(health, output)),
         format!("generation {generation} of {table}, up {}", span(*uptime_seconds)),
     ];
+    lines.extend(status.devices.iter().map(|Device { device, xdp, why }| {
+        let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("receives by {device}, {xdp}{why}")
+    }));
     if let Some(Choice { range, reserved }) = ports {
         let without = if reserved.is_empty() { String::new() } else { format!(" without {reserved}") };
         lines.push(format!("the kernel chooses ports {range}{without}"));
@@ -91,7 +110,7 @@ fn describe(status: &Status, output: &Output) -> String {
     if *draining > 0 {
         lines.push(format!("{} on ports that are not this server's", count(*draining as usize, "socket")));
     }
-    lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.extend(status.warnings.iter().map(|warning| format!("warning: {warning}")));
     let row = |Address { prefix, role, sockets, foreign }: &Address| {
         let role = match role {
             Role::Owned => "owned",
