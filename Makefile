@@ -27,10 +27,12 @@ help: ## Show this list
 deps: ## Install what the build needs (apt, as root), or say what is missing
 	@.ci/deps
 
-build: deps ## Build sluice, sluiced, the demo and the lab in release mode
+build: deps ## Build sluice, sluiced, sluice-agent, the demo and the lab in release mode
 	$(call title,build)
 	$(CARGO) build --release --locked -p forwarder --bin sluice --example demo --example lab
 	@! ldd $(TARGET)/release/sluice | grep librte   # an operator's machine has no DPDK
+	$(CARGO) build --release --locked -p agent
+	@! ldd $(TARGET)/release/sluice-agent | grep librte   # nor has a server
 	$(CARGO) build --release --locked -p forwarder --bin sluiced --features dpdk
 
 demo: build ## Forward real frames through DPDK, and swap the table meanwhile
@@ -114,25 +116,33 @@ words:
 	$(TARGET)/release/sluice completions bash >$(TARGET)/release/package/bash/sluice
 	$(TARGET)/release/sluice completions zsh >$(TARGET)/release/package/zsh/_sluice
 	$(TARGET)/release/sluice completions fish >$(TARGET)/release/package/fish/sluice.fish
+	@for shell in bash zsh fish; do mkdir -p $(TARGET)/release/package/agent/$$shell; done
+	$(TARGET)/release/sluice-agent man $(TARGET)/release/package/agent/man
+	$(TARGET)/release/sluice-agent completions bash >$(TARGET)/release/package/agent/bash/sluice-agent
+	$(TARGET)/release/sluice-agent completions zsh >$(TARGET)/release/package/agent/zsh/_sluice-agent
+	$(TARGET)/release/sluice-agent completions fish >$(TARGET)/release/package/agent/fish/sluice-agent.fish
 
-install: words ## Install what 'make build' has built below PREFIX (/usr/local), and the unit of systemd
+install: words ## Install what 'make build' has built below PREFIX (/usr/local), and the units of systemd
 	install -d $(place)/share/man/man1 $(place)/share/man/man8 $(unit_folder)
-	install -D -m 755 -t $(place)/bin $(TARGET)/release/sluice $(TARGET)/release/sluiced
+	install -D -m 755 -t $(place)/bin $(TARGET)/release/sluice $(TARGET)/release/sluiced $(TARGET)/release/sluice-agent
 	install -D -m 755 packaging/upgrade $(place)/sbin/sluice-upgrade
-	install -D -m 644 -t $(place)/share/doc/sluice/examples packaging/sluice.toml
-	install -m 644 -t $(place)/share/man/man1 $(TARGET)/release/package/man/man1/*
+	install -D -m 644 -t $(place)/share/doc/sluice/examples packaging/sluice.toml packaging/agent.toml
+	install -m 644 -t $(place)/share/man/man1 $(TARGET)/release/package/man/man1/* $(TARGET)/release/package/agent/man/man1/*
 	install -m 644 -t $(place)/share/man/man8 $(TARGET)/release/package/man/man8/*
-	install -D -m 644 -t $(place)/share/bash-completion/completions $(TARGET)/release/package/bash/sluice
-	install -D -m 644 -t $(place)/share/zsh/site-functions $(TARGET)/release/package/zsh/_sluice
-	install -D -m 644 -t $(place)/share/fish/vendor_completions.d $(TARGET)/release/package/fish/sluice.fish
+	install -D -m 644 -t $(place)/share/bash-completion/completions $(TARGET)/release/package/bash/sluice $(TARGET)/release/package/agent/bash/sluice-agent
+	install -D -m 644 -t $(place)/share/zsh/site-functions $(TARGET)/release/package/zsh/_sluice $(TARGET)/release/package/agent/zsh/_sluice-agent
+	install -D -m 644 -t $(place)/share/fish/vendor_completions.d $(TARGET)/release/package/fish/sluice.fish $(TARGET)/release/package/agent/fish/sluice-agent.fish
 	sed 's,/usr/bin/sluiced,$(PREFIX)/bin/sluiced,' packaging/systemd/sluiced.service >$(unit_folder)/sluiced.service
+	sed 's,/usr/bin/sluice-agent,$(PREFIX)/bin/sluice-agent,' packaging/systemd/sluice-agent.service \
+	    >$(unit_folder)/sluice-agent.service
 
-package: build words ## Build the Debian package
+package: build words ## Build the Debian packages
 	@.ci/deps package
 	@[ -x $(TARGET)/tools/bin/cargo-deb ] || $(CARGO) install --locked --root $(TARGET)/tools --version $(cargo-deb) \
 	    --no-default-features cargo-deb
 	$(TARGET)/tools/bin/cargo-deb --no-build --locked -p forwarder
-	@dpkg-deb --info $$(ls -t $(TARGET)/debian/sluice_*.deb | head -1)
+	$(TARGET)/tools/bin/cargo-deb --no-build --locked -p agent
+	@for name in sluice sluice-agent; do dpkg-deb --info $$(ls -t $(TARGET)/debian/$${name}_*.deb | head -1); done
 
 clean: ## Remove everything that was built
 	rm -rf $(TARGET)

@@ -41,11 +41,18 @@ pub enum StartError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// Nothing comes in.
-    #[error(transparent)]
+    #[error("{}", brief(.0))]
     Receive(#[from] receive::Error),
     /// The kernel does not tell of sockets.
     #[error("cannot ask the kernel for sockets: {0}; sluice-agent needs sock_diag (modprobe inet_diag)")]
     Sockets(std::io::Error),
+}
+
+/// What the kernel says of a program that it refuses has a line for each of its instructions.
+fn brief(error: &receive::Error) -> String {
+    let text = error.to_string();
+    tracing::debug!("{text}");
+    text.split(" Verifier output").next().unwrap_or(&text).to_owned()
 }
 
 /// Why a table was not taken; what ran runs on.
@@ -161,7 +168,10 @@ impl Agent {
         let mut state = self.state();
         if !state.lingering.is_empty() || state.looked.elapsed() >= LOOK {
             state.look();
-            let State { view, holding, .. } = &mut *state;
+            let State { view, holding, parts, .. } = &mut *state;
+            if let Some(parts) = parts.as_mut().filter(|parts| !parts.problems().is_empty()) {
+                parts.publish(view);
+            }
             holding.follow(view);
         }
     }
@@ -208,7 +218,9 @@ impl State {
         (self.view, self.lingering) = (view, lingering);
         (self.since, self.refused) = (SystemTime::now(), None);
         self.reloads += 1;
-        self.publish();
+        if changed {
+            self.publish();
+        }
         self.holding.follow(&self.view);
         self.look();
         Reloaded { previous, generation: self.view.generation, changed }
