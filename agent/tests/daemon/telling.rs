@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the agent tells of sockets: by `slices`, and to Prometheus.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -75,6 +76,14 @@ fn sockets_are_told_by_slice() {
     ] {
         assert!(page.lines().any(|told| told == line), "{line} is not in {page}");
     }
+    // Every metric that the page lists, and no other.
+    let section =
+        include_str!("../../../docs/agent.md").split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let listed: BTreeSet<_> = rows.flat_map(|row| row.split("`, `").map(|name| name.trim_matches('`'))).collect();
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE sluice_agent_"));
+    let told: BTreeSet<_> = types.map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(told, listed);
     let printed = rig.json(&["metrics"]);
     assert!(printed["text"].as_str().unwrap().contains("sluice_agent_table_generation 5.0"));
     let text = String::from_utf8(rig.call(&["slices"]).stdout).unwrap();
