@@ -101,10 +101,9 @@ impl Look {
         Ok(())
     }
 
-    /// A target without a route, or one that does not answer, is counted when a packet is for it.
     fn resolve(&mut self) {
-        for target in &self.targets {
-            let _ = self.surroundings.resolve(*target);
+        if let Err(error) = self.surroundings.resolve(&self.targets) {
+            tracing::warn!("cannot resolve the next hops to other servers: {error}");
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the program has to know of the host: its devices, their addresses, and who is next on the way to other servers.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -8,10 +9,15 @@ use forwarder::control::netlink::Questions;
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
+
+/// A neighbour's device and address.
+type Place = (u32, IpAddr);
 
 /// A device of the underlay.
 #[derive(Clone, Debug)]
@@ -52,8 +58,33 @@ impl Surroundings {
         Ok(addresses)
     }
 
-    /// Has the kernel find out, or make sure, who the next hop to `target` is.
-    pub(super) fn resolve(&mut self, target: IpAddr) -> io::Result<()> {
+    /// Has the kernel find out, or make sure, who the next hops to `targets` are.
+    pub(super) fn resolve(&mut self, targets: &[IpAddr]) -> io::Result<()> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let settled = self.settled()?;
+        for &target in targets {
+            // One without a route, or that does not answer, is counted when a packet is for it.
+            let Ok(Some(place)) = self.next_hop(target) else { continue };
+            if !settled.contains(&place) {
+                let _ = self.request(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Neighbours that need no asking. To ask for one that somebody has set for good would make it forgotten.
+    fn settled(&mut self) -> io::Result<HashSet<Place>> {
+        let question = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+        let settled = self.0.dump(question, |answer| match answer {
+            RouteNetlinkMessage::NewNeighbour(message) => settled(&message),
+            _ => None,
+        });
+        Ok(settled?.into_iter().collect())
+    }
+
+    fn next_hop(&mut self, target: IpAddr) -> io::Result<Option<Place>> {
         let mut question = RouteMessage::default();
         question.header.address_family = family(target);
         question.header.destination_prefix_length = if target.is_ipv4() { 32 } else { 128 };
@@ -61,11 +92,14 @@ impl Surroundings {
             IpAddr::V4(target) => RouteAddress::Inet(target),
             IpAddr::V6(target) => RouteAddress::Inet6(target),
         }));
-        let routes = self.0.get(RouteNetlinkMessage::GetRoute(question), |answer| match answer {
-            RouteNetlinkMessage::NewRoute(message) => Some(message),
+        let places = self.0.get(RouteNetlinkMessage::GetRoute(question), |answer| match answer {
+            RouteNetlinkMessage::NewRoute(message) => next_hop(&message, target),
             _ => None,
-        })?;
-        let Some((device, next)) = routes.first().and_then(|route| next_hop(route, target)) else { return Ok(()) };
+        });
+        Ok(places?.pop())
+    }
+
+    fn request(&mut self, (device, next): Place) -> io::Result<()> {
         let mut order = NeighbourMessage::default();
         order.header.family = family(next);
         order.header.ifindex = device;
@@ -76,6 +110,16 @@ impl Surroundings {
         }));
         self.0.tell(RouteNetlinkMessage::NewNeighbour(order), NLM_F_CREATE)
     }
+}
+
+fn settled(message: &NeighbourMessage) -> Option<Place> {
+    let asks = matches!(message.header.state, NeighbourState::None | NeighbourState::Failed | NeighbourState::Stale);
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    })?;
+    (!asks).then_some((message.header.ifindex, address))
 }
 
 fn family(address: IpAddr) -> AddressFamily {
@@ -110,7 +154,7 @@ fn address(message: &AddressMessage) -> Option<IpAddr> {
     find(true).or_else(|| find(false))
 }
 
-fn next_hop(route: &RouteMessage, target: IpAddr) -> Option<(u32, IpAddr)> {
+fn next_hop(route: &RouteMessage, target: IpAddr) -> Option<Place> {
     let device = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Oif(device) => Some(*device),
         _ => None,
