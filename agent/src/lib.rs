@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod exec;
 pub mod follow;
+pub mod guard;
 pub mod holding;
 pub mod maps;
 pub mod methods;

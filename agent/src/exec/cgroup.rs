@@ -20,8 +20,13 @@ pub(super) struct Cgroup {
 
 /// `sluice` below where cgroup version 2 is mounted; `/sys/fs/cgroup/sluice` if that can't be told.
 pub fn default_cgroup() -> PathBuf {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    mounted(&mounts, "cgroup2").unwrap_or(Path::new("/sys/fs/cgroup")).join("sluice")
+    cgroup_mount().unwrap_or_else(|| "/sys/fs/cgroup".into()).join("sluice")
+}
+
+/// Where cgroup version 2 is mounted.
+pub(crate) fn cgroup_mount() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    mounted(&mounts, "cgroup2").map(Path::to_owned)
 }
 
 /// Where the first file system of a kind is, by `/proc/mounts`.

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use cgroup::cgroup_mount;
 pub use cgroup::default_cgroup;
 pub use filter::{Family, Filter, FilterError};
 pub use hooks::Tally;

@@ -64,6 +64,46 @@ def bind(kind, *bound):
     return "{} {}".format(*made.getsockname())
 
 
+def port():
+    """Of the connection that was made last."""
+    return str(kept[-1].getsockname()[1])
+
+
+def large(far, *bound):
+    """A datagram in several pieces."""
+    made = new(socket.SOCK_DGRAM, far, *bound)
+    made.connect((far, 53))
+    made.send(bytes(4000))
+    return kept_answer(made)
+
+
+def knock(far, port):
+    """A connection to where nobody listens."""
+    new(socket.SOCK_STREAM, far).connect((far, int(port)))
+    return "open"
+
+
+def poke(far, port):
+    """A datagram to where nobody listens."""
+    made = new(socket.SOCK_DGRAM, far)
+    made.connect((far, int(port)))
+    made.send(b"?")
+    return made.recv(100).decode()
+
+
+def frame(octets):
+    """An Ethernet frame as it is."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as made:
+        made.bind(("eth0", 0))
+        try:
+            made.send(bytes.fromhex(octets))
+        except OSError as error:
+            # What is dropped on its way out is an error like a full queue's.
+            if error.errno != errno.ENOBUFS:
+                raise
+    return "sent"
+
+
 def local():
     """A connection that has nothing to do with the network."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as made:
@@ -75,8 +115,11 @@ def alive():
     for made in kept:
         if made.type == socket.SOCK_STREAM:
             made.sendall(b"still there?")
-            if made.recv(100) != b"still there?":
-                return "broken"
+            try:
+                if made.recv(100) != b"still there?":
+                    return "broken or silent"
+            except TimeoutError:
+                return "broken or silent"
     return "alive"
 
 

@@ -4,8 +4,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use agent::view::{Held, Keeper, Run, View};
 
@@ -19,6 +22,8 @@ pub(crate) const FAR6: &str = "2001:db8:f::1";
 /// The shared addresses.
 pub(crate) const SHARED: [&str; 2] = ["198.51.100.1", "198.51.100.2"];
 pub(crate) const SHARED6: &str = "2001:db8:e::1";
+
+const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/client.py");
 
 pub(crate) struct Network {
     server: String,
@@ -78,6 +83,21 @@ impl Network {
         within(&self.server, words)
     }
 
+    /// Does it in a thread on the server; what that starts stays there.
+    pub(crate) fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        let space = std::fs::File::open(format!("/run/netns/{}", self.server)).unwrap();
+        let enter = || {
+            move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(enter).join().unwrap())
+    }
+
+    /// A program on the Internet that does what it is told.
+    pub(crate) fn stranger(&self) -> Client {
+        Client::begin(within(&self.internet, &["python3", CLIENT]), |_| ())
+    }
+
     /// Changes the server's network.
     pub(crate) fn ip(&self, words: &[&str]) {
         ip(&[&["-n", &self.server], words].concat());
@@ -91,19 +111,10 @@ impl Network {
 
     /// A program that waits to be told what to connect to. `admit` gets its process before it begins.
     pub(crate) fn client(&self, admit: impl FnOnce(u32)) -> Client {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/client.py");
-        let mut child = self.waiting(&["python3", script]).stdout(Stdio::piped()).spawn().unwrap();
-        admit(child.id());
-        let (mut told, said) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        told.write_all(b"\n").unwrap();
-        Client { child, told, said }
-    }
-
-    /// A command that begins when it gets a line; the same process all along.
-    pub(crate) fn waiting(&self, words: &[&str]) -> Command {
-        let mut command = self.command(&[&["sh", "-c", "read -r _; exec \"$@\"", "sh"], words].concat());
-        command.stdin(Stdio::piped());
-        command
+        let waiting = ["sh", "-c", "read -r _; exec \"$@\"", "sh", "python3", CLIENT];
+        let mut client = Client::begin(self.command(&waiting), admit);
+        client.told.write_all(b"\n").unwrap();
+        client
     }
 }
 
@@ -127,6 +138,17 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    fn begin(mut command: Command, admit: impl FnOnce(u32)) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        admit(child.id());
+        let (told, said) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, told, said }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it answers: where the other end saw it come from, or the name of an error.
     pub(crate) fn ask(&mut self, command: &str) -> String {
         writeln!(self.told, "{command}").unwrap();
