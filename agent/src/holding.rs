@@ -19,6 +19,8 @@ pub struct Holding {
     range: PortRange,
     /// What the kernel refused, at the last attempt.
     problems: Vec<String>,
+    /// And at the one before: what is in the log already.
+    told: Vec<String>,
     forbidden: Option<AddressError>,
     warnings: Vec<String>,
     /// Nothing is put any more.
@@ -34,6 +36,7 @@ impl Holding {
             mode: config.ports,
             range: PortRange::new(config.control.socket.with_extension("ports")),
             problems: Vec::new(),
+            told: Vec::new(),
             forbidden: None,
             warnings: Vec::new(),
             is_over: false,
@@ -50,7 +53,7 @@ impl Holding {
         if self.is_over {
             return;
         }
-        self.problems.clear();
+        self.told = std::mem::take(&mut self.problems);
         self.forbidden = None;
         if let Err(error) = self.follow_addresses(view) {
             self.complain(error);
@@ -102,20 +105,24 @@ impl Holding {
                 self.warnings = warnings;
             }
             Err(error) => {
-                let problem = format!("the range of ports is not what is owned: {error}; see ports.range");
-                tracing::warn!("{problem}");
-                self.problems.push(problem);
+                self.keep(format!("the range of ports is not what is owned: {error}; see ports.range"));
             }
         }
     }
 
     fn complain(&mut self, error: AddressError) {
-        tracing::warn!("{error}");
-        self.problems.push(error.to_string());
+        self.keep(error.to_string());
         if matches!(&error, AddressError::System { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied)
         {
             self.forbidden = Some(error);
         }
+    }
+
+    fn keep(&mut self, problem: String) {
+        if !self.told.contains(&problem) {
+            tracing::warn!("{problem}");
+        }
+        self.problems.push(problem);
     }
 
     /// What this process may not do, if that was the trouble.

@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which sockets use the shared addresses, by slice: asked of the kernel by sock_diag(7), for this network namespace.
+//! Which sockets use the shared addresses, by slice.
+
+mod kernel;
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::net::IpAddr;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use forwarder::control::netlink::Questions;
-use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, TCP_LISTEN, TCP_TIME_WAIT};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use serde::{Deserialize, Serialize};
 use tables::{Ports, Prefix};
 
+pub use self::kernel::Sockets;
 use crate::sets::merged;
 use crate::view::{Held, View};
 
 /// Of a hundred ports of an address, how many in use are nearly all: then connections fail soon.
 pub const NEARLY_ALL: u32 = 90;
-
-/// Whoever asks too soon waits so long rather than hear what was.
-const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A protocol with ports.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -243,68 +235,8 @@ impl Index {
     }
 }
 
-/// Asks the kernel, and so often only that it takes a fifth of the time at most.
-pub struct Sockets {
-    netlink: Questions<SockDiagMessage>,
-    not_before: Instant,
-}
-
-impl Sockets {
-    /// For the namespace of this thread.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self { netlink: Questions::open(NETLINK_SOCK_DIAG)?, not_before: Instant::now() })
-    }
-
-    /// What is in use now. None where there are so many sockets that it was found out just now, by that measure.
-    pub fn usage(&mut self, view: &View) -> io::Result<Option<Usage>> {
-        let wait = self.not_before.saturating_duration_since(Instant::now());
-        if wait > PATIENCE {
-            return Ok(None);
-        }
-        thread::sleep(wait);
-        let start = Instant::now();
-        let mut sockets = Vec::new();
-        for family in [AF_INET, AF_INET6] {
-            for protocol in [IPPROTO_TCP, IPPROTO_UDP] {
-                sockets.extend(self.all(family, protocol)?);
-            }
-        }
-        let usage = Usage::new(view, sockets);
-        self.not_before = Instant::now() + start.elapsed() * 4;
-        Ok(Some(usage))
-    }
-
-    fn all(&mut self, family: u8, protocol: u8) -> io::Result<Vec<Socket>> {
-        let question = InetRequest {
-            family,
-            protocol,
-            extensions: ExtensionFlags::empty(),
-            states: StateFlags::all(),
-            socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
-        };
-        self.netlink.dump(SockDiagMessage::InetRequest(question), |answer| match answer {
-            SockDiagMessage::InetResponse(response) => {
-                let header = response.header;
-                Some(Socket {
-                    protocol: if protocol == IPPROTO_TCP { Protocol::Tcp } else { Protocol::Udp },
-                    address: header.socket_id.source_address.to_canonical(),
-                    port: header.socket_id.source_port,
-                    state: match header.state {
-                        TCP_LISTEN => State::Listening,
-                        TCP_TIME_WAIT => State::TimeWait,
-                        _ => State::Open,
-                    },
-                })
-            }
-            _ => None,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream, UdpSocket};
-
     use super::*;
     use crate::view::{Keeper, Run};
 
@@ -366,28 +298,5 @@ mod tests {
         assert_eq!((near, usage.draining()), (vec![false, false, false, true], 1));
         let count = |prefix: &str| usage.by_prefix.get(&prefix.parse().unwrap()).copied();
         assert_eq!((count("127.0.0.9/32"), count("127.0.0.0/8")), (Some(11), Some(1)));
-    }
-
-    #[test]
-    fn the_kernel_tells_of_sockets() {
-        let listener = TcpListener::bind("127.0.0.77:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let _client = TcpStream::connect(("127.0.0.77", port)).unwrap();
-        let _udp = UdpSocket::bind(("127.0.0.77", port)).unwrap();
-        let run = Run { ports: Ports::new(port, port).unwrap(), keeper: Keeper { own: true, other: None } };
-        let prefix = "127.0.0.77/32".parse().unwrap();
-        let held = Held { prefix, runs: vec![run], portless: Keeper::default(), tags: Vec::new() };
-        let view = View { held: vec![held], ..View::default() };
-        let mut sockets = Sockets::open().unwrap();
-        let usage = sockets.usage(&view).unwrap().unwrap();
-        let [slice] = usage.slices.as_slice() else { panic!("{usage:?}") };
-        // The accepted side; the client's own address is another.
-        assert_eq!((slice.connections, slice.listening, slice.udp), (1, 1, 1));
-        assert!(slice.nearly_exhausted);
-        drop(listener);
-        assert_eq!(sockets.usage(&view).unwrap().unwrap().slices[0].listening, 0, "at once again");
-        // Had it taken long, it would not be done again.
-        sockets.not_before = Instant::now() + PATIENCE * 100;
-        assert_eq!(sockets.usage(&view).unwrap(), None);
     }
 }
