@@ -17,8 +17,7 @@ use crate::config::Config;
 use crate::exec::Filter;
 use crate::holding::Holding;
 use crate::ownership::{Owned, owned};
-use crate::parts::{Counters, Parts};
-use crate::receive;
+use crate::parts::{self, Counters, Parts};
 use crate::report::Reloaded;
 use crate::sockets::{Sockets, Usage};
 use crate::view::View;
@@ -40,16 +39,16 @@ pub enum StartError {
     /// The kernel takes no addresses.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// Nothing comes in.
+    /// Nothing comes in, or what goes out is not guarded.
     #[error("{}", brief(.0))]
-    Receive(#[from] receive::Error),
+    Parts(#[from] parts::Error),
     /// The kernel does not tell of sockets.
     #[error("cannot ask the kernel for sockets: {0}; sluice-agent needs sock_diag (modprobe inet_diag)")]
     Sockets(std::io::Error),
 }
 
 /// What the kernel says of a program that it refuses has a line for each of its instructions.
-fn brief(error: &receive::Error) -> String {
+fn brief(error: &parts::Error) -> String {
     let text = error.to_string();
     tracing::debug!("{text}");
     text.split(" Verifier output").next().unwrap_or(&text).to_owned()
@@ -166,6 +165,9 @@ impl Agent {
     /// Looks after what is held: gives up what no socket uses any more, and puts again what somebody took away.
     pub fn look_after(&self) {
         let mut state = self.state();
+        if let Some(parts) = &mut state.parts {
+            parts.look_after();
+        }
         if !state.lingering.is_empty() || state.looked.elapsed() >= LOOK {
             state.look();
             let State { view, holding, parts, .. } = &mut *state;

@@ -102,6 +102,16 @@ pub enum GuardAction {
     Count,
 }
 
+impl GuardAction {
+    /// As in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Count => "count",
+        }
+    }
+}
+
 impl Config {
     /// Reads a configuration file.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::agent::Agent;
 use crate::exec::{Filter, Tally};
+use crate::guard::GuardCounters;
 use crate::parts::Counters;
 use crate::receive::{Figures, ReceiveCounters};
 use crate::report::{Address, Role};
@@ -78,6 +79,9 @@ impl Collector for Snapshot {
         page.slices(&self.slices)?;
         if let Some(receive) = &self.counters.receive {
             page.receive(receive)?;
+        }
+        if let Some(guard) = &self.counters.guard {
+            page.guard(guard)?;
         }
         page.exec(&self.counters.exec)
     }
@@ -160,6 +164,22 @@ impl Page<'_> {
             count(family.encode_family(&labels)?, figures.packets)?;
         }
         Ok(())
+    }
+
+    fn guard(&mut self, counters: &GuardCounters) -> fmt::Result {
+        let help = "Packets that left from egress space, by whose port that is";
+        let mut family = self.0.encode_descriptor("guard_passed_packets", help, None, MetricType::Counter)?;
+        for (whose, packets) in [("own", counters.own), ("draining", counters.draining)] {
+            let labels: [Label<'_>; 1] = [("port", whose)];
+            count(family.encode_family(&labels)?, packets)?;
+        }
+        let help = "Packets from egress space that this server does not own: dropped, unless guard.action is count";
+        let mut family = self.0.encode_descriptor("guard_caught_packets", help, None, MetricType::Counter)?;
+        for (verdict, packets) in counters.caught() {
+            let labels: [Label<'_>; 1] = [("reason", verdict.name())];
+            count(family.encode_family(&labels)?, packets)?;
+        }
+        self.counter("guard_untold_packets", "Of those stopped, how many no event tells of", counters.untold)
     }
 
     fn exec(&mut self, tallies: &BTreeMap<Filter, Tally>) -> fmt::Result {

@@ -5,16 +5,29 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::exec::{self, Exec, Filter, Tally};
+use crate::guard::{self, Caught, Guard, GuardCounters};
 use crate::receive::{self, Attached, Receive, ReceiveCounters};
 use crate::view::View;
 
 /// All of them. Dropped, their programs are gone.
 pub struct Parts {
     receive: Receive,
+    guard: Guard,
     /// Without control groups there is none, and a server receives all the same.
     exec: Result<Exec, String>,
     /// What the kernel refused, at the last attempt.
     problems: Vec<String>,
+}
+
+/// Why there are none.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// This server can't receive.
+    #[error(transparent)]
+    Receive(#[from] receive::Error),
+    /// Nobody would stop what is sent from others' ports.
+    #[error(transparent)]
+    Guard(#[from] guard::Error),
 }
 
 /// What they counted.
@@ -22,6 +35,8 @@ pub struct Parts {
 pub struct Counters {
     /// Packets that came; none if the kernel does not tell.
     pub receive: Option<ReceiveCounters>,
+    /// Packets that left, or were to leave, from egress space; none if the kernel does not tell.
+    pub guard: Option<GuardCounters>,
     /// Connections of programs under `exec`, by what these asked for.
     pub exec: BTreeMap<Filter, Tally>,
 }
@@ -31,27 +46,36 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// This server can't receive.
-    pub fn start(config: &Config, view: &View) -> Result<Self, receive::Error> {
+    /// The first that can't be.
+    pub fn start(config: &Config, view: &View) -> Result<Self, Error> {
         let receive = Receive::start(&config.devices, config.gue_port, config.receive, view)?;
         for Attached { device, is_native, why } in receive.attached() {
             tracing::info!(device, native = is_native, why, "receiving");
         }
+        let guard = Guard::start(&config.devices, config.guard, view)?;
         let cgroup = config.cgroup.clone().unwrap_or_else(exec::default_cgroup);
         let settings = exec::Settings { pins: exec::default_pins(&cgroup), cgroup };
         let exec = Exec::start(settings, view).map_err(|error| error.to_string());
         if let Err(error) = &exec {
             tracing::warn!("sluice-agent exec does not work here: {error}");
         }
-        Ok(Self { receive, exec, problems: Vec::new() })
+        Ok(Self { receive, guard, exec, problems: Vec::new() })
     }
 
     /// Tells all of another view. One that does not take it stays at the one before.
     pub fn publish(&mut self, view: &View) {
         let received = self.receive.publish(view).map_err(|error| error.to_string());
         let sent = self.exec.as_mut().map_or(Ok(()), |exec| exec.publish(view).map_err(|error| error.to_string()));
-        self.problems = [received.err(), sent.err()].into_iter().flatten().collect();
+        let guarded = self.guard.publish(view).map_err(|error| error.to_string());
+        self.problems = [received.err(), sent.err(), guarded.err()].into_iter().flatten().collect();
         self.problems.iter().for_each(|problem| tracing::error!("{problem}"));
+    }
+
+    /// Gives back what nobody uses any more.
+    pub fn look_after(&mut self) {
+        if let Ok(exec) = &mut self.exec {
+            exec.sweep();
+        }
     }
 
     /// Lets a process connect only from what `filter` takes, from now on.
@@ -69,10 +93,16 @@ impl Parts {
         self.receive.attached()
     }
 
+    /// Who was caught lately sending from what others own, the latest last.
+    pub fn caught(&self) -> Vec<Caught> {
+        self.guard.events()
+    }
+
     /// What they counted so far.
     pub fn counters(&mut self) -> Counters {
         let told = self.receive.counters().inspect_err(|error| tracing::warn!("{error}"));
-        Counters { receive: told.ok(), exec: self.exec.as_mut().map(Exec::counters).unwrap_or_default() }
+        let guard = self.guard.counters().inspect_err(|error| tracing::warn!("{error}")).ok();
+        Counters { receive: told.ok(), guard, exec: self.exec.as_mut().map(Exec::counters).unwrap_or_default() }
     }
 
     /// What the kernel refused at the last attempt, a line each.

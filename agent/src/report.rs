@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Caught;
 use crate::sockets::Slice;
 
 /// The result of `status`.
@@ -33,6 +34,17 @@ pub struct Status {
     pub ports: Option<Choice>,
     /// Sockets on ports that this server does not own, any more or at all.
     pub draining: u64,
+    /// Who sent from what others own.
+    pub guard: GuardReport,
+}
+
+/// What the egress guard does, and has done.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct GuardReport {
+    /// `drop` or `count`.
+    pub action: String,
+    /// The latest last, a hundred at most.
+    pub caught: Vec<Caught>,
 }
 
 /// Whether all is well. The result of `health`.

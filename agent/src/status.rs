@@ -8,7 +8,7 @@ use forwarder::control::report::timestamp;
 use crate::agent::{Agent, State};
 use crate::parts::Parts;
 use crate::receive::Attached;
-use crate::report::{Address, Choice, Device, Health, Role, Slices, Status};
+use crate::report::{Address, Choice, Device, GuardReport, Health, Role, Slices, Status};
 
 impl Agent {
     /// All but the slices.
@@ -31,6 +31,10 @@ impl Agent {
             addresses: state.addresses(),
             ports: choice,
             draining: state.usage.draining(),
+            guard: GuardReport {
+                action: self.config().guard.name().to_owned(),
+                caught: state.parts.as_ref().map(Parts::caught).unwrap_or_default(),
+            },
         }
     }
 

@@ -185,8 +185,8 @@ impl Exec {
         Ok(())
     }
 
-    /// Removes groups that no process is in any more.
-    fn sweep(&mut self) {
+    /// Removes groups that no process is in any more. To be called now and then; the other methods do it, too.
+    pub fn sweep(&mut self) {
         let Self { groups, hooks, past, .. } = self;
         groups.retain(|filter, group| {
             if !group.cgroup.remove_if_empty() {

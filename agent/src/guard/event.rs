@@ -2,7 +2,7 @@
 //! What the program tells of a packet that it caught: `struct event` of `bpf/caught.h`.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,10 +43,14 @@ pub struct Caught {
     pub verdict: Verdict,
     /// IP protocol number.
     pub protocol: u8,
-    /// From where; the port is an identifier for an echo request, what an ICMP error quotes, or 0.
-    pub source: SocketAddr,
+    /// From where.
+    pub source: IpAddr,
+    /// From which port. For an echo request its identifier, for an ICMP error what it quotes, 0 for what has none.
+    pub source_port: u16,
     /// To where.
-    pub destination: SocketAddr,
+    pub destination: IpAddr,
+    /// To which port.
+    pub destination_port: u16,
     /// The user whose socket it is; none where it is the kernel's.
     pub uid: Option<u32>,
     /// The process, where it could be found.
@@ -60,8 +64,10 @@ pub struct Caught {
 pub(super) struct Event {
     pub(super) verdict: Verdict,
     pub(super) protocol: u8,
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
+    pub(super) source: IpAddr,
+    pub(super) source_port: u16,
+    pub(super) destination: IpAddr,
+    pub(super) destination_port: u16,
     pub(super) uid: Option<u32>,
     pub(super) cookie: u64,
     pub(super) cgroup: u64,
@@ -74,13 +80,13 @@ impl Event {
     /// None if the program is another one than this was written for.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
-        let source = Ipv6Addr::from(take::<16>(&mut rest)?);
-        let destination = Ipv6Addr::from(take::<16>(&mut rest)?);
+        let source = Ipv6Addr::from(take::<16>(&mut rest)?).to_canonical();
+        let destination = Ipv6Addr::from(take::<16>(&mut rest)?).to_canonical();
         let cookie = u64::from_ne_bytes(take(&mut rest)?);
         let cgroup = u64::from_ne_bytes(take(&mut rest)?);
         let uid = u32::from_ne_bytes(take(&mut rest)?);
-        let port = u16::from_be_bytes(take(&mut rest)?);
-        let far = u16::from_be_bytes(take(&mut rest)?);
+        let source_port = u16::from_be_bytes(take(&mut rest)?);
+        let destination_port = u16::from_be_bytes(take(&mut rest)?);
         let [protocol, verdict] = take(&mut rest)?;
         let verdict = match verdict {
             3 => Verdict::ForeignAddress,
@@ -90,9 +96,13 @@ impl Event {
             _ => return None,
         };
         let uid = (cookie != 0 && uid != NOBODY).then_some(uid);
-        let place = |address: Ipv6Addr, port| SocketAddr::new(address.to_canonical(), port);
-        let (source, destination) = (place(source, port), place(destination, far));
-        Some(Self { verdict, protocol, source, destination, uid, cookie, cgroup })
+        Some(Self { verdict, protocol, source, source_port, destination, destination_port, uid, cookie, cgroup })
+    }
+
+    /// With what was found out about it.
+    pub(super) fn caught(self, time: u64, process: Option<Process>, cgroup: Option<String>) -> Caught {
+        let Self { verdict, protocol, source, source_port, destination, destination_port, uid, .. } = self;
+        Caught { time, verdict, protocol, source, source_port, destination, destination_port, uid, process, cgroup }
     }
 }
 
@@ -112,12 +122,13 @@ impl fmt::Display for Caught {
         if let Some(cgroup) = self.cgroup.as_ref().filter(|cgroup| *cgroup != "/") {
             write!(f, " in cgroup {cgroup}")?;
         }
-        let address = self.source.ip();
+        let address = self.source;
         let protocol = protocol(self.protocol);
         match self.verdict {
             Verdict::ForeignAddress => write!(f, " sends from {address}, of which this server owns nothing")?,
             Verdict::ForeignPort => {
-                write!(f, " sends from {protocol} {}, which this server does not own", self.source)?
+                let place = SocketAddr::new(address, self.source_port);
+                write!(f, " sends from {protocol} {place}, which this server does not own")?;
             }
             Verdict::ForeignPortless => {
                 write!(f, " sends protocol {protocol} from {address}, which another server may")?
@@ -128,7 +139,7 @@ impl fmt::Display for Caught {
             1 | 58 => "give an identifier that it owns (ping -e)",
             _ => "run it by `sluice-agent exec`",
         };
-        write!(f, " (to {}); {hint}", self.destination)
+        write!(f, " (to {}); {hint}", SocketAddr::new(self.destination, self.destination_port))
     }
 }
 
@@ -155,10 +166,8 @@ mod tests {
     #[test]
     fn an_event_is_read_as_the_program_writes_it() {
         let event = Event::read(&bytes()).unwrap();
-        assert_eq!(
-            (event.source, event.destination),
-            ("198.51.100.1:5000".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap())
-        );
+        assert_eq!((event.source.to_string(), event.source_port), ("198.51.100.1".to_owned(), 5000));
+        assert_eq!((event.destination.to_string(), event.destination_port), ("2001:db8::1".to_owned(), 443));
         assert_eq!((event.cookie, event.cgroup, event.uid), (7, 9, Some(1000)));
         assert_eq!((event.protocol, event.verdict), (6, Verdict::ForeignPort));
         assert_eq!(Event::read(&bytes()[..57]), None);
@@ -166,10 +175,10 @@ mod tests {
 
     #[test]
     fn a_line_names_the_process_and_says_what_to_do() {
-        let Event { verdict, protocol, source, destination, uid, .. } = Event::read(&bytes()).unwrap();
+        let event = Event::read(&bytes()).unwrap();
         let process = Some(Process { pid: 42, name: "curl".to_owned() });
         let cgroup = Some("/user.slice".to_owned());
-        let caught = Caught { time: 0, verdict, protocol, source, destination, uid, process, cgroup };
+        let caught = event.caught(0, process, cgroup);
         assert_eq!(
             caught.to_string(),
             "curl (pid 42) in cgroup /user.slice sends from TCP 198.51.100.1:5000, which this server does not own \

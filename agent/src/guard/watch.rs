@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -64,7 +65,7 @@ struct Ear {
     action: GuardAction,
     events: Arc<Mutex<VecDeque<Caught>>>,
     /// When a line was written, by who sends from where.
-    lines: HashMap<(Option<Process>, std::net::SocketAddr), Instant>,
+    lines: HashMap<(Option<Process>, IpAddr, u16), Instant>,
     searches: Searches,
 }
 
@@ -94,21 +95,20 @@ impl Ear {
     }
 
     fn find(&mut self, event: Event) -> Caught {
-        let Event { verdict, protocol, source, destination, uid, cookie, cgroup } = event;
-        let (mut process, mut name) = (None, None);
-        if cookie != 0 && self.searches.another() {
-            process = by_cookie(cookie, protocol);
-            let (only, cgroup) = by_cgroup(cgroup);
-            (process, name) = (process.or(only), cgroup);
+        let (mut process, mut cgroup) = (None, None);
+        if event.cookie != 0 && self.searches.another() {
+            process = by_cookie(event.cookie, event.protocol);
+            let (only, name) = by_cgroup(event.cgroup);
+            (process, cgroup) = (process.or(only), name);
         }
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        Caught { time, verdict, protocol, source, destination, uid, process, cgroup: name }
+        event.caught(time, process, cgroup)
     }
 
     fn tell(&mut self, caught: &Caught) {
         let now = Instant::now();
         self.lines.retain(|_, when| now.duration_since(*when) < MINUTE);
-        let key = (caught.process.clone(), caught.source);
+        let key = (caught.process.clone(), caught.source, caught.source_port);
         if self.lines.len() >= LINES || self.lines.contains_key(&key) {
             return;
         }

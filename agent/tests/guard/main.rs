@@ -71,9 +71,9 @@ fn who_sends_from_a_foreign_port_is_caught_and_named() {
     for (protocol, command) in [(6, "tcp"), (17, "send"), (17, "udp")] {
         for (far, address) in [(FAR[0], SHARED[0]), (FAR6, SHARED6)] {
             assert_eq!(client.ask(&format!("{command} {far} {address} 5000")), "timed out");
-            let caught = rig.caught(|caught| caught.protocol == protocol && caught.source.ip().to_string() == address);
-            assert_eq!((caught.verdict, caught.source.port()), (Verdict::ForeignPort, 5000));
-            assert_eq!(caught.destination.ip().to_string(), far);
+            let caught = rig.caught(|caught| caught.protocol == protocol && caught.source.to_string() == address);
+            assert_eq!((caught.verdict, caught.source_port), (Verdict::ForeignPort, 5000));
+            assert_eq!(caught.destination.to_string(), far);
             let process = caught.process.unwrap();
             assert_eq!((process.pid, caught.uid), (client.pid(), Some(0)));
             assert!(process.name.starts_with("python"), "{process}");
@@ -139,7 +139,7 @@ fn ping_goes_by_its_identifier() {
     for (far, address) in [(FAR[0], SHARED[0]), (FAR6, SHARED6)] {
         assert!(ping("2050", far, address));
         assert!(!ping("5000", far, address));
-        assert_eq!(rig.caught(|caught| caught.source.ip().to_string() == address).source.port(), 5000);
+        assert_eq!(rig.caught(|caught| caught.source.to_string() == address).source_port, 5000);
     }
 }
 

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use crate::args::ExecArgs;
 
+/// Of those who were caught, the latest.
+const SHOWN: usize = 3;
+
 pub(crate) fn status(client: &mut Client, output: &Output) -> Result<ExitCode, Failure> {
     ask(client, "status", &json!({}), output, |status: Status| describe(&status, output))
 }
@@ -110,6 +113,7 @@ fn describe(status: &Status, output: &Output) -> String {
     if *draining > 0 {
         lines.push(format!("{} on ports that are not this server's", count(*draining as usize, "socket")));
     }
+    lines.extend(status.guard.caught.iter().rev().take(SHOWN).map(|caught| format!("caught: {caught}")));
     lines.extend(status.warnings.iter().map(|warning| format!("warning: {warning}")));
     let row = |Address { prefix, role, sockets, foreign }: &Address| {
         let role = match role {
