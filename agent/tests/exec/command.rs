@@ -11,7 +11,7 @@ use agent::exec::default_cgroup;
 use tempfile::TempDir;
 
 use super::all_within;
-use super::network::{FAR, FAR6, Network, SHARED, SHARED6, unique};
+use super::network::{Client, FAR, FAR6, Network, SHARED, SHARED6, unique};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_sluice-agent");
 
@@ -34,16 +34,14 @@ impl Daemon {
             cgroup.display()
         );
         fs::write(&config, text).unwrap();
-        let mut daemon = network.command(&[AGENT, "run", "--config", config.to_str().unwrap()]);
-        let mut child = daemon.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut seen = Vec::new();
-        let ready = log.lines().map_while(Result::ok).any(|line| {
-            seen.push(line.clone());
-            line.contains("holding")
-        });
-        assert!(ready, "{seen:?}");
+        let child = begin(&network, &folder);
         Some(Self { network, folder, child })
+    }
+
+    /// As the kernel would that is out of memory.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn exec(&self, words: &[&str]) -> Command {
@@ -74,6 +72,21 @@ impl Drop for Daemon {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().map(drop).unwrap_or_default();
     }
+}
+
+/// Returns when it is ready.
+fn begin(network: &Network, folder: &TempDir) -> Child {
+    let config = folder.path().join("agent.toml");
+    let mut daemon = network.command(&[AGENT, "run", "--config", config.to_str().unwrap()]);
+    let mut child = daemon.stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let mut seen = Vec::new();
+    let ready = log.lines().map_while(Result::ok).any(|line| {
+        seen.push(line);
+        seen.last().unwrap().contains("holding")
+    });
+    assert!(ready, "{seen:?}");
+    child
 }
 
 const TABLE: &str = r#"{
@@ -127,6 +140,22 @@ fn who_goes_round_it_is_caught_and_named_in_status_and_metrics() {
     let line = "sluice_agent_guard_caught_packets_total{reason=\"foreign_port\"} ";
     let packets = metrics.lines().find_map(|metric| metric.strip_prefix(line)).unwrap();
     assert!(packets.parse::<f64>().unwrap() >= 1.0, "{packets}");
+}
+
+#[test]
+fn a_killed_daemon_sets_nobody_free() {
+    let Some(mut daemon) = Daemon::start() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/client.py");
+    let mut client =
+        Client::begin(daemon.exec(&["--family", "4", "--tag", "country=GB", "--", "python3", script]), |_| ());
+    let mut connects = || all_within(&client.ask(&format!("many 20 {}", FAR[0])), SHARED[1], 4096..=6143);
+    connects();
+    daemon.kill();
+    connects();
+    daemon.child = begin(&daemon.network, &daemon.folder);
+    connects();
+    assert_eq!(client.ask("bind tcp 198.51.100.2 2048"), "EPERM");
+    assert_eq!(client.ask("alive"), "alive");
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn begin(mut command: Command, admit: impl FnOnce(u32)) -> Self {
+    pub(crate) fn begin(mut command: Command, admit: impl FnOnce(u32)) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         admit(child.id());
         let (told, said) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
