@@ -6,24 +6,26 @@
 mod attach;
 mod counters;
 mod follower;
-mod loopback;
+mod fou;
 mod surroundings;
+mod switches;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aya::maps::{Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 pub use self::attach::{AttachError, Attached};
 pub use self::counters::{Figures, ReceiveCounters};
 use self::follower::{AddressMaps, Follower};
-use self::loopback::Loopback;
+use self::fou::Fou;
 use self::surroundings::{Device, Surroundings};
-use crate::config;
+use self::switches::{FORWARDING, Switches};
+use crate::config::{self, Decapsulation};
 use crate::maps::{self, ViewMap};
 use crate::view::View;
 
@@ -63,17 +65,22 @@ pub enum Error {
     Surroundings(io::Error),
     /// The routes can't be asked.
     #[error("cannot let the program look up routes: {0}")]
-    Loopback(io::Error),
+    Routes(io::Error),
+    /// The kernel does not take the headers off.
+    #[error("the kernel's fou does not work here: {0}; set receive.decapsulation = \"ebpf\"")]
+    Fou(io::Error),
 }
 
 /// The receiver. When it is dropped, its programs are gone and the host is as it was.
 pub struct Receive {
+    /// Goes first: nothing is to come to it that the program has not seen.
+    fou: Result<Fou, String>,
     object: Ebpf,
     view: ViewMap,
     figures: PerCpuArray<MapData, [u8; 16]>,
     follower: Follower,
     attached: Vec<Attached>,
-    _loopback: Loopback,
+    _forwarding: Switches,
 }
 
 impl Receive {
@@ -84,22 +91,25 @@ impl Receive {
     /// The first thing that is refused; then nothing is attached.
     pub fn start(devices: &[String], gue_port: u16, how: config::Receive, view: &View) -> Result<Self, Error> {
         let devices = find(devices)?;
-        let mut object = EbpfLoader::new()
-            .override_global("gue_port", &gue_port.to_be(), true)
-            .override_global("leaves_headers", &0_u8, true)
-            .load(OBJECT)?;
+        let mut object = EbpfLoader::new().override_global("gue_port", &gue_port.to_be(), true).load(OBJECT)?;
         let mut view_map = ViewMap::take(&mut object)?;
         view_map.publish(view)?;
         let figures = map(&mut object, "figures")?;
         let maps = AddressMaps { local: map(&mut object, "local_addresses")?, own: map(&mut object, "own_addresses")? };
         let indices = devices.iter().map(|device| device.index).collect();
         let follower = Follower::start(indices, maps, targets(view)).map_err(Error::Surroundings)?;
-        let loopback = Loopback::open().map_err(Error::Loopback)?;
+        let mut forwarding = Switches::default();
+        FORWARDING.iter().try_for_each(|name| forwarding.set(name, "1")).map_err(Error::Routes)?;
         let program = program(&mut object)?;
         program.load()?;
         let attached =
             devices.iter().map(|device| attach::attach(program, device, how.xdp)).collect::<Result<_, _>>()?;
-        Ok(Self { object, view: view_map, figures, follower, attached, _loopback: loopback })
+        let fou = decapsulator(&devices, gue_port, how.decapsulation)?;
+        if fou.is_ok() {
+            let mut leaves: Array<MapData, [u8; 4]> = map(&mut object, "leaves_headers")?;
+            leaves.set(0, [1; 4], 0).map_err(|error| Error::Map { name: "leaves_headers", error })?;
+        }
+        Ok(Self { object, view: view_map, figures, follower, attached, fou, _forwarding: forwarding })
     }
 
     /// Goes by another view, for each packet that begins after this.
@@ -125,6 +135,11 @@ impl Receive {
     /// How it is attached, device by device.
     pub fn attached(&self) -> &[Attached] {
         &self.attached
+    }
+
+    /// Why the program takes the outer headers off; none where the kernel's fou does.
+    pub fn why_not_fou(&self) -> Option<&str> {
+        self.fou.as_ref().err().map(String::as_str)
     }
 
     /// What the program makes of a frame, without its going anywhere: it is counted, and sockets, routes and neighbours
@@ -182,6 +197,15 @@ fn find(names: &[String]) -> Result<Vec<Device>, Error> {
     let all = Surroundings::open().and_then(|mut host| host.devices()).map_err(Error::Surroundings)?;
     let find = |name: &String| all.iter().find(|device| device.name == *name).cloned();
     names.iter().map(|name| find(name).ok_or_else(|| Error::NoDevice(name.clone()))).collect()
+}
+
+/// An error, in words, is why the program does it.
+fn decapsulator(devices: &[Device], gue_port: u16, how: Decapsulation) -> Result<Result<Fou, String>, Error> {
+    match how {
+        Decapsulation::Ebpf => Ok(Err("receive.decapsulation says so".to_owned())),
+        Decapsulation::Fou => Fou::start(devices, gue_port).map(Ok).map_err(Error::Fou),
+        Decapsulation::Auto => Ok(Fou::start(devices, gue_port).map_err(|error| error.to_string())),
+    }
 }
 
 fn program(object: &mut Ebpf) -> Result<&mut Xdp, Error> {

@@ -117,7 +117,7 @@ pub(crate) fn on_host(work: impl FnOnce(&mut Host) + Send + 'static) {
     let Some(network) = Network::new(1600) else { return };
     furnish(&network);
     network.boxed.inside(|| {
-        let how = config::Receive { xdp: config::XdpMode::Generic, ..config::Receive::default() };
+        let how = config::Receive { xdp: config::XdpMode::Generic, decapsulation: config::Decapsulation::Ebpf };
         let receive = Receive::start(&[CABLE.to_owned()], 6080, how, &view()).unwrap();
         work(&mut Host { receive });
     });

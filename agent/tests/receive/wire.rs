@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use agent::config::{self, XdpMode};
-use agent::receive::Receive;
+use agent::config::{self, Decapsulation, XdpMode};
+use agent::receive::{self, Receive};
 use agent::view::View;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
@@ -60,8 +60,16 @@ fn server() -> Option<(Network, SyncDevice)> {
 }
 
 fn start(network: &Network, xdp: XdpMode) -> Receive {
-    let how = config::Receive { xdp, ..config::Receive::default() };
-    network.boxed.inside(move || Receive::start(&["wan".to_owned()], 6080, how, &view()).unwrap())
+    start_with(network, xdp, Decapsulation::Ebpf).unwrap()
+}
+
+fn start_with(network: &Network, xdp: XdpMode, decapsulation: Decapsulation) -> Result<Receive, receive::Error> {
+    let how = config::Receive { xdp, decapsulation };
+    network.boxed.inside(move || Receive::start(&["wan".to_owned()], 6080, how, &view()))
+}
+
+fn is_attached(network: &Network) -> bool {
+    network.boxed.ip(&["link", "show", "wan"]).contains("xdp")
 }
 
 /// The next frame that `wanted` takes.
@@ -100,6 +108,48 @@ fn relay(wan: &SyncDevice, net: &SyncDevice, gue: &Gue, stop: &AtomicBool) {
 #[test]
 fn tcp_connects_and_carries_data() {
     let Some((network, wan)) = server() else { return };
+    let ends = world(&network, wan);
+    for xdp in [XdpMode::Native, XdpMode::Generic] {
+        let receive = start(&network, xdp);
+        assert_eq!(receive.attached()[0].is_native, xdp == XdpMode::Native);
+        carry(&network, &ends, MINE + 10 * u16::from(xdp == XdpMode::Native));
+        let counters = receive.counters().unwrap();
+        assert!(counters.packets("kept_socket") > 4 * 3, "{counters:?}");
+        assert_eq!(counters.drops().map(|(_, figures)| figures.packets).sum::<u64>(), 0, "{counters:?}");
+    }
+}
+
+/// The program says what may come in, and the kernel takes the headers off; where the kernel has it, which it says.
+#[test]
+fn the_kernels_own_fou_is_used_where_it_is() {
+    let Some((network, wan)) = server() else { return };
+    let ends = world(&network, wan);
+    let receive = start_with(&network, XdpMode::Native, Decapsulation::Auto).unwrap();
+    if let Some(why) = receive.why_not_fou().map(str::to_owned) {
+        eprintln!("without the kernel's fou: {why}");
+        carry(&network, &ends, MINE);
+        drop(receive);
+        wait_for("it is gone", || !is_attached(&network));
+        // Who asks for it is told that it does not work.
+        let error = start_with(&network, XdpMode::Native, Decapsulation::Fou).err().unwrap().to_string();
+        assert!(error.contains(&why) && error.contains("receive.decapsulation = \"ebpf\""), "{error}");
+        return;
+    }
+    carry(&network, &ends, MINE);
+    let stranger = Gue::new(address("10.0.0.2"), address(OWN[0]));
+    ends.0.send(&stranger.wrap(&udp(at(REMOTES[0], 443), at(SHARED[0], MINE), b""))).unwrap();
+    wait_for("a stranger is dropped", || receive.counters().unwrap().packets("gue_untrusted") == 1);
+    let flags = |name: &str| network.boxed.ip(&["-o", "link", "show", name]).contains(",UP");
+    assert!(["tunl0", "sit0", "ip6tnl0"].into_iter().all(flags));
+    drop(receive);
+    assert!(!["tunl0", "sit0", "ip6tnl0"].into_iter().any(flags), "it leaves no trace");
+    wait_for("it is gone", || !is_attached(&network));
+    // The ports are free again.
+    drop(start_with(&network, XdpMode::Native, Decapsulation::Fou).unwrap());
+}
+
+/// The server's cable, and that of the origin of all that it asks for.
+fn world(network: &Network, wan: SyncDevice) -> Arc<(SyncDevice, SyncDevice)> {
     let words = [
         "link set net address 02:00:00:00:00:02 mtu 1500",
         "address add 203.0.113.7/24 dev net",
@@ -110,33 +160,29 @@ fn tcp_connects_and_carries_data() {
         "-6 route add default via 2001:db8:c::fd",
     ];
     let net = tap(&network.peer, "net", &words);
-    let taps = Arc::new((wan, net));
-    for xdp in [XdpMode::Native, XdpMode::Generic] {
-        let receive = start(&network, xdp);
-        assert_eq!(receive.attached()[0].is_native, xdp == XdpMode::Native);
-        for (outer, inner) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let (stop, ends) = (Arc::new(AtomicBool::new(false)), Arc::clone(&taps));
-            let relaying = {
-                let stop = Arc::clone(&stop);
-                thread::spawn(move || relay(&ends.0, &ends.1, &forwarded(outer), &stop))
-            };
-            let listener = network.peer.inside(move || TcpListener::bind(at(REMOTES[inner], 443)).unwrap());
-            let origin = thread::spawn(move || {
-                let (mut stream, from) = listener.accept().unwrap();
-                let mut sent = vec![0; 200_000];
-                stream.read_exact(&mut sent).unwrap();
-                stream.write_all(&sent).unwrap();
-                from
-            });
-            let port = MINE + (outer * 2 + inner) as u16 + 10 * u16::from(xdp == XdpMode::Native);
-            network.boxed.inside(move || exchange(inner, port));
-            assert_eq!(origin.join().unwrap(), at(SHARED[inner], port));
-            stop.store(true, Ordering::Relaxed);
-            relaying.join().unwrap();
-        }
-        let counters = receive.counters().unwrap();
-        assert!(counters.packets("kept_socket") > 4 * 3, "{counters:?}");
-        assert_eq!(counters.drops().map(|(_, figures)| figures.packets).sum::<u64>(), 0, "{counters:?}");
+    Arc::new((wan, net))
+}
+
+/// A connection for each pair of versions outside and inside, from ports from `first` on.
+fn carry(network: &Network, ends: &Arc<(SyncDevice, SyncDevice)>, first: u16) {
+    for (port, (outer, inner)) in (first..).zip([(0, 0), (0, 1), (1, 0), (1, 1)]) {
+        let (stop, ends) = (Arc::new(AtomicBool::new(false)), Arc::clone(ends));
+        let relaying = {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || relay(&ends.0, &ends.1, &forwarded(outer), &stop))
+        };
+        let listener = network.peer.inside(move || TcpListener::bind(at(REMOTES[inner], 443)).unwrap());
+        let origin = thread::spawn(move || {
+            let (mut stream, from) = listener.accept().unwrap();
+            let mut sent = vec![0; 200_000];
+            stream.read_exact(&mut sent).unwrap();
+            stream.write_all(&sent).unwrap();
+            from
+        });
+        network.boxed.inside(move || exchange(inner, port));
+        assert_eq!(origin.join().unwrap(), at(SHARED[inner], port));
+        stop.store(true, Ordering::Relaxed);
+        relaying.join().unwrap();
     }
 }
 
@@ -304,12 +350,14 @@ fn it_leaves_no_trace() {
     let Some((network, wan)) = server() else { return };
     let forwarding =
         || network.boxed.inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/lo/forwarding").unwrap());
-    let before = (forwarding(), network.boxed.ip(&["link", "show", "wan"]).contains("xdp"));
+    assert_eq!((forwarding().as_str(), is_attached(&network)), ("0\n", false));
     let receive = start(&network, XdpMode::Auto);
     assert!(receive.attached()[0].is_native, "{:?}", receive.attached());
-    assert!(network.boxed.ip(&["link", "show", "wan"]).contains("xdp"));
+    assert_eq!((forwarding().as_str(), is_attached(&network)), ("1\n", true));
     drop(receive);
-    assert_eq!((forwarding(), network.boxed.ip(&["link", "show", "wan"]).contains("xdp")), before);
+    // Not at once while another test starts a program, which holds all that is open until it runs.
+    wait_for("it is gone", || !is_attached(&network));
+    assert_eq!(forwarding(), "0\n");
     // What is not encapsulated was never its business.
     wan.send(&ethernet(&udp(at(REMOTES[0], 443), at(OWN[0], 53), b""))).unwrap();
 }
