@@ -12,6 +12,8 @@
 
 volatile const __be16 gue_port;
 
+#define LOCAL_FOU 2 // the kernel's own fou listens on it
+
 // Addresses of the underlay devices. Others may be routed through this host, and are not its business.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -139,12 +141,20 @@ static __always_inline enum fate parse_outer(struct xdp_md *ctx, void *view, str
 {
 	struct outer o = { .frame_len = bpf_xdp_get_buff_len(ctx) };
 	struct view_value *peer;
+	const __u8 *local;
 
-	if (!is_gue_port(ctx, p, &o) || !bpf_map_lookup_elem(&local_addresses, &p->to))
+	if (!is_gue_port(ctx, p, &o))
+		return NOT_FOR_US;
+	local = bpf_map_lookup_elem(&local_addresses, &p->to);
+	if (!local)
 		return NOT_FOR_US;
 	peer = view_address(view, VIEW_PEER, &p->from);
 	if (!peer)
 		return GUE_UNTRUSTED;
 	p->is_passed_on = !!(peer->flags & VIEW_SERVER);
-	return is_gue_sound(ctx, p, &o) ? FATES : GUE_MALFORMED;
+	if (!is_gue_sound(ctx, p, &o))
+		return GUE_MALFORMED;
+	// The tunnel device that takes IPv6 from whomever takes no IPv4 in it.
+	p->is_for_fou = *local == LOCAL_FOU && (is_mapped(&p->to) || p->version == 6);
+	return FATES;
 }

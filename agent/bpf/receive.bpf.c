@@ -9,23 +9,6 @@
 #include "deliver.h"
 #include "pass_on.h"
 
-// Whether the kernel's own fou takes the outer headers off: then this only says what may go there. It becomes so when
-// this is attached, that nothing comes to fou unseen.
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} leaves_headers SEC(".maps");
-
-static __always_inline int does_leave_headers(void)
-{
-	__u32 only = 0;
-	const __u32 *leaves = bpf_map_lookup_elem(&leaves_headers, &only);
-
-	return leaves && *leaves;
-}
-
 static __always_inline enum fate fate_of(struct xdp_md *ctx, struct packet *p)
 {
 	void *view_now = view();
@@ -50,7 +33,7 @@ int receive(struct xdp_md *ctx)
 	if (fate == NOT_FOR_US)
 		return XDP_PASS;
 	if (fate >= KEPT_SOCKET && fate <= KEPT_FRAGMENT) {
-		if (does_leave_headers() || !deliver(ctx, &p))
+		if (p.is_for_fou || !deliver(ctx, &p))
 			action = XDP_PASS;
 		else
 			fate = NOT_REWRITTEN;

@@ -23,9 +23,18 @@ pub(super) struct AddressMaps {
     pub(super) own: Array<MapData, [u8; 16]>,
 }
 
+/// Whose a local address is, as `bpf/outer.h` has it.
+const PROGRAMS: u8 = 1;
+const FOUS: u8 = 2;
+
+enum Order {
+    Targets(Vec<IpAddr>),
+    LeaveToFou(Vec<IpAddr>),
+}
+
 /// Looks, each second, on a thread of its own, until it is dropped.
 pub(super) struct Follower {
-    targets: Option<Sender<Vec<IpAddr>>>,
+    orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -37,21 +46,30 @@ impl Follower {
         look.follow_addresses()?;
         look.resolve();
         let thread = thread::Builder::new().name("underlay".to_owned()).spawn(move || look.run(&receiver))?;
-        Ok(Self { targets: Some(sender), thread: Some(thread) })
+        Ok(Self { orders: Some(sender), thread: Some(thread) })
     }
 
     /// The servers that packets may be passed on to.
     pub(super) fn publish(&self, targets: Vec<IpAddr>) {
-        if let Some(sender) = &self.targets {
+        self.order(Order::Targets(targets));
+    }
+
+    /// From now on the kernel's fou takes the headers off what is for these.
+    pub(super) fn leave_to_fou(&self, addresses: Vec<IpAddr>) {
+        self.order(Order::LeaveToFou(addresses));
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
             // It has gone only when it has panicked; then what is known stays.
-            let _ = sender.send(targets);
+            let _ = orders.send(order);
         }
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        drop(self.targets.take());
+        drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -68,10 +86,11 @@ struct Look {
 }
 
 impl Look {
-    fn run(mut self, published: &Receiver<Vec<IpAddr>>) {
+    fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            match published.recv_timeout(LOOK) {
-                Ok(targets) => self.targets = targets,
+            match orders.recv_timeout(LOOK) {
+                Ok(Order::Targets(targets)) => self.targets = targets,
+                Ok(Order::LeaveToFou(addresses)) => self.leave_to_fou(&addresses),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -91,7 +110,7 @@ impl Look {
         }
         let addresses: BTreeSet<IpAddr> = addresses.into_iter().collect();
         for address in addresses.difference(&self.put.clone()) {
-            self.maps.local.insert(mapped(*address).octets(), 1, 0).map_err(refused)?;
+            self.maps.local.insert(mapped(*address).octets(), PROGRAMS, 0).map_err(refused)?;
             self.put.insert(*address);
         }
         for address in self.put.clone().difference(&addresses) {
@@ -99,6 +118,15 @@ impl Look {
             self.put.remove(address);
         }
         Ok(())
+    }
+
+    /// One that has gone meanwhile and comes again is the program's.
+    fn leave_to_fou(&mut self, addresses: &[IpAddr]) {
+        for address in addresses.iter().filter(|address| self.put.contains(address)) {
+            if let Err(error) = self.maps.local.insert(mapped(*address).octets(), FOUS, 0) {
+                tracing::warn!("cannot leave {address} to the kernel's fou: {error}");
+            }
+        }
     }
 
     fn resolve(&mut self) {

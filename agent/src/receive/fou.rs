@@ -3,6 +3,7 @@
 //! the inner packets come in by.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 
 use forwarder::control::netlink::Questions;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
@@ -10,7 +11,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 
-use super::surroundings::Device;
+use super::surroundings::{Device, Surroundings};
 use super::switches::Switches;
 
 /// IPv4 in IPv4, IPv6 in IPv4, and both in IPv6: the devices that take from whomever.
@@ -29,10 +30,13 @@ const DELETE: u8 = 2;
 const PORT: u16 = 1;
 const FAMILY: u16 = 2;
 const TYPE: u16 = 4;
+const LOCAL4: u16 = 6;
+const LOCAL6: u16 = 7;
 const INTERFACE: u16 = 11;
 const GUE: u8 = 2;
 /// `AF_INET`, `AF_INET6`.
-const VERSIONS: [u8; 2] = [2, 10];
+const INET: u8 = 2;
+const INET6: u8 = 10;
 
 /// What was put; taken back when it is dropped.
 pub(super) struct Fou {
@@ -41,6 +45,8 @@ pub(super) struct Fou {
     family: u16,
     /// The attributes of each.
     ports: Vec<Vec<u8>>,
+    /// What it listens on.
+    addresses: Vec<IpAddr>,
     routing: Questions<RouteNetlinkMessage>,
     /// Devices that were down.
     raised: Vec<u32>,
@@ -52,8 +58,15 @@ impl Fou {
         let mut generic = Questions::open(NETLINK_GENERIC)?;
         let family = family(&mut generic).map_err(|error| because("this kernel has no fou", &error))?;
         let routing = Questions::open(NETLINK_ROUTE)?;
-        let mut fou =
-            Self { generic, family, ports: Vec::new(), routing, raised: Vec::new(), _unfiltered: Switches::default() };
+        let mut fou = Self {
+            generic,
+            family,
+            ports: Vec::new(),
+            addresses: Vec::new(),
+            routing,
+            raised: Vec::new(),
+            _unfiltered: Switches::default(),
+        };
         let all = std::fs::read_to_string("/proc/sys/net/ipv4/conf/all/rp_filter")?;
         if all.trim() != "0" {
             return Err(io::Error::other(
@@ -64,8 +77,9 @@ impl Fou {
             fou.raise(name, kind).map_err(|error| because(name, &error))?;
         }
         for device in devices {
-            for version in VERSIONS {
-                fou.add(device, gue_port, version).map_err(|error| because("fou's port", &error))?;
+            for address in Surroundings::open()?.addresses(&[device.index])? {
+                fou.add(device, gue_port, address).map_err(|error| because("fou's port", &error))?;
+                fou.addresses.push(address);
             }
         }
         Ok(fou)
@@ -104,11 +118,21 @@ impl Fou {
         self.routing.tell(RouteNetlinkMessage::SetLink(order), 0)
     }
 
-    /// By device: what comes in by others does not pass the program that says what may.
-    fn add(&mut self, device: &Device, port: u16, version: u8) -> io::Result<()> {
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        self.addresses.clone()
+    }
+
+    /// By device, and an address, without which the kernel takes no device: what comes in by others does not pass the
+    /// program that says what may.
+    fn add(&mut self, device: &Device, port: u16, address: IpAddr) -> io::Result<()> {
+        let (version, local) = match address {
+            IpAddr::V4(address) => (INET, attribute(LOCAL4, &address.octets())),
+            IpAddr::V6(address) => (INET6, attribute(LOCAL6, &address.octets())),
+        };
         let attributes = [
             attribute(PORT, &port.to_be_bytes()),
             attribute(FAMILY, &[version]),
+            local,
             attribute(INTERFACE, &device.index.to_ne_bytes()),
         ];
         let port = attributes.concat();

@@ -15,7 +15,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
@@ -105,9 +105,8 @@ impl Receive {
         let attached =
             devices.iter().map(|device| attach::attach(program, device, how.xdp)).collect::<Result<_, _>>()?;
         let fou = decapsulator(&devices, gue_port, how.decapsulation)?;
-        if fou.is_ok() {
-            let mut leaves: Array<MapData, [u8; 4]> = map(&mut object, "leaves_headers")?;
-            leaves.set(0, [1; 4], 0).map_err(|error| Error::Map { name: "leaves_headers", error })?;
+        if let Ok(fou) = &fou {
+            follower.leave_to_fou(fou.addresses());
         }
         Ok(Self { object, view: view_map, figures, follower, attached, fou, _forwarding: forwarding })
     }
