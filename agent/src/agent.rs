@@ -19,6 +19,7 @@ use crate::holding::Holding;
 use crate::ownership::{Owned, owned};
 use crate::parts::{self, Counters, Parts};
 use crate::report::Reloaded;
+use crate::settling::Settling;
 use crate::sockets::{Sockets, Usage};
 use crate::view::View;
 
@@ -78,6 +79,7 @@ pub struct Agent {
 /// What runs.
 pub(crate) struct State {
     pub(crate) view: View,
+    settling: Settling,
     /// Prefixes held for sockets alone.
     pub(crate) lingering: Vec<Prefix>,
     /// None once the agent has given up.
@@ -106,13 +108,15 @@ impl Agent {
         let Owned { view, lingering } = owned(&source, &config.server, &holding.prefixes()?).map_err(refused)?;
         let sockets = Sockets::open().map_err(StartError::Sockets)?;
         let parts = Some(Parts::start(&config, &view)?);
-        holding.follow(&view);
+        let settling = Settling::new(&view, config.settle);
+        holding.follow(&view, settling.view());
         if let Some(error) = holding.forbidden() {
             return Err(error.into());
         }
         let now = Instant::now();
         let mut state = State {
             view,
+            settling,
             lingering,
             parts,
             holding,
@@ -168,14 +172,20 @@ impl Agent {
         if let Some(parts) = &mut state.parts {
             parts.look_after();
         }
+        state.settle();
         if !state.lingering.is_empty() || state.looked.elapsed() >= LOOK {
             state.look();
-            let State { view, holding, parts, .. } = &mut *state;
+            let State { view, settling, holding, parts, .. } = &mut *state;
             if let Some(parts) = parts.as_mut().filter(|parts| !parts.problems().is_empty()) {
-                parts.publish(view);
+                parts.publish(view, settling.view());
             }
-            holding.follow(view);
+            holding.follow(view, settling.view());
         }
+    }
+
+    /// How long it is until there is something to look after that can't wait for a quiet moment.
+    pub fn rest(&self) -> Option<Duration> {
+        self.state().settling.rest(Instant::now())
     }
 
     /// Takes back all that it has put.
@@ -211,6 +221,7 @@ impl Agent {
 
 impl State {
     fn change(&mut self, owned: Owned) -> Reloaded {
+        self.settle();
         let previous = self.view.generation;
         let Owned { view, lingering } = owned;
         let changed = !self.view.says_the_same(&view);
@@ -218,12 +229,13 @@ impl State {
             tracing::warn!(previous, generation = view.generation, "the table goes back to an earlier generation");
         }
         (self.view, self.lingering) = (view, lingering);
+        self.settling.change(&self.view, Instant::now());
         (self.since, self.refused) = (SystemTime::now(), None);
         self.reloads += 1;
         if changed {
             self.publish();
         }
-        self.holding.follow(&self.view);
+        self.hold();
         self.look();
         Reloaded { previous, generation: self.view.generation, changed }
     }
@@ -251,13 +263,25 @@ impl State {
         }
         self.lingering.retain(|prefix| !unused.contains(prefix));
         self.view.held.retain(|held| !unused.contains(&held.prefix));
-        self.holding.follow(&self.view);
+        self.hold();
         self.publish();
+    }
+
+    /// Lets connections begin from what has been owned for long enough.
+    fn settle(&mut self) {
+        if self.settling.settle(Instant::now()) {
+            self.publish();
+            self.hold();
+        }
+    }
+
+    fn hold(&mut self) {
+        self.holding.follow(&self.view, self.settling.view());
     }
 
     fn publish(&mut self) {
         if let Some(parts) = &mut self.parts {
-            parts.publish(&self.view);
+            parts.publish(&self.view, self.settling.view());
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use forwarder::control::config::common::{self, DEFAULT_GUE_PORT};
 use forwarder::control::config::section::Section;
@@ -13,6 +14,10 @@ use forwarder::control::log::Log;
 pub const DEFAULT_SOCKET: &str = "/run/sluice/agent.sock";
 /// Where the shared addresses are put unless the configuration says otherwise.
 const DEFAULT_DEVICE: &str = "lo";
+/// How long ports that were gained wait unless the configuration says otherwise.
+const DEFAULT_SETTLE: Duration = Duration::from_secs(2);
+/// The longest that they may, in seconds.
+const MAX_SETTLE: i64 = 3600;
 /// The folder of control groups for `exec` below the mount of cgroup2, unless the configuration names another.
 pub const DEFAULT_CGROUP: &str = "sluice";
 
@@ -35,6 +40,8 @@ pub struct Config {
     pub address_device: String,
     /// What becomes of the range of ports that the kernel chooses from.
     pub ports: PortsMode,
+    /// How long ports that were gained wait until connections begin from them.
+    pub settle: Duration,
     /// What becomes of packets that leave from what this server does not own.
     pub guard: GuardAction,
     /// The folder of control groups for `exec`; none for [`DEFAULT_CGROUP`] wherever cgroup2 is mounted.
@@ -141,7 +148,7 @@ fn top(mut top: Section<'_>, file: &Path) -> Option<Config> {
     let (devices, gue_port) = underlay(top.section("underlay"));
     let receive = receive(top.section("receive"));
     let address_device = addresses(top.section("addresses"));
-    let ports = ports(top.section("ports"));
+    let (ports, settle) = ports(top.section("ports"));
     let guard = guard(top.section("guard"));
     let cgroup = exec(top.section("exec"), directory);
     let control = common::control(top.section("control"), directory, DEFAULT_SOCKET);
@@ -157,6 +164,7 @@ fn top(mut top: Section<'_>, file: &Path) -> Option<Config> {
         receive,
         address_device,
         ports,
+        settle,
         guard,
         cgroup,
         control,
@@ -204,11 +212,12 @@ fn addresses(mut section: Section<'_>) -> String {
     device.unwrap_or_else(|| DEFAULT_DEVICE.to_owned())
 }
 
-fn ports(mut section: Section<'_>) -> PortsMode {
+fn ports(mut section: Section<'_>) -> (PortsMode, Duration) {
     let modes = [("set", PortsMode::Set), ("check", PortsMode::Check), ("leave", PortsMode::Leave)];
     let mode = choice(&mut section, "range", &modes);
+    let settle = section.integer("settle", 0..=MAX_SETTLE).map_or(DEFAULT_SETTLE, Duration::from_secs);
     section.finish();
-    mode
+    (mode, settle)
 }
 
 fn guard(mut section: Section<'_>) -> GuardAction {
@@ -256,19 +265,21 @@ mod tests {
         assert_eq!((config.devices.as_slice(), config.gue_port), (["eth0".to_owned()].as_slice(), 6080));
         assert_eq!((config.receive, config.address_device.as_str()), (Receive::default(), "lo"));
         assert_eq!((config.ports, config.guard, config.cgroup), (PortsMode::Set, GuardAction::Drop, None));
+        assert_eq!(config.settle, Duration::from_secs(2));
         assert_eq!((config.control.socket.as_path(), config.metrics), (Path::new(DEFAULT_SOCKET), None));
     }
 
     #[test]
     fn every_key_is_read() {
         let more = "gue_port = 6081\n[receive]\ndecapsulation = \"ebpf\"\nxdp = \"generic\"\n[addresses]\ndevice = \"d0\"\n\
-                    [ports]\nrange = \"check\"\n[guard]\naction = \"count\"\n[exec]\ncgroup = \"/sys/fs/cgroup/x\"\n\
+                    [ports]\nrange = \"check\"\nsettle = 0\n[guard]\naction = \"count\"\n[exec]\ncgroup = \"/sys/fs/cgroup/x\"\n\
                     [control]\nsocket = \"a.sock\"\nchange_uids = [7]\n[metrics]\nlisten = \"[::1]:9466\"\n\
                     [log]\nformat = \"json\"\n";
         let config = read(&[LEAST, more].concat()).unwrap();
         assert_eq!((config.gue_port, config.address_device.as_str()), (6081, "d0"));
         let receive = Receive { decapsulation: Decapsulation::Ebpf, xdp: XdpMode::Generic };
         assert_eq!((config.receive, config.ports, config.guard), (receive, PortsMode::Check, GuardAction::Count));
+        assert_eq!(config.settle, Duration::ZERO);
         assert_eq!(config.cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup/x")));
         assert_eq!(config.control.socket, Path::new("/etc/sluice/a.sock"));
         assert_eq!((config.control.change_uids, config.metrics), (vec![7], "[::1]:9466".parse().ok()));

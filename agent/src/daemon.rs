@@ -149,7 +149,9 @@ impl Following {
         let (stopped, agent) = (Arc::clone(&stop), Arc::clone(agent));
         let follow = move || {
             while !stopped.load(Ordering::Relaxed) {
-                match follower.wait(LOOK) {
+                // Rounded up: what is waited for is over then.
+                let rest = agent.rest().map(|rest| rest + Duration::from_millis(1));
+                match follower.wait(rest.unwrap_or(LOOK).min(LOOK)) {
                     Cause::Nothing => agent.look_after(),
                     _ if stopped.load(Ordering::Relaxed) => {}
                     _ => tell(agent.reload(None)),

@@ -48,8 +48,9 @@ impl Holding {
         self.addresses.ours().map(|ours| prefixes(&ours))
     }
 
-    /// Puts what `view` holds, then takes back what it does not; then sees to the range of ports.
-    pub fn follow(&mut self, view: &View) {
+    /// Puts what `view` holds, then takes back what it does not; then sees to it that the kernel chooses from ports of
+    /// `begin`.
+    pub fn follow(&mut self, view: &View, begin: &View) {
         if self.is_over {
             return;
         }
@@ -58,7 +59,7 @@ impl Holding {
         if let Err(error) = self.follow_addresses(view) {
             self.complain(error);
         }
-        self.follow_ports(view);
+        self.follow_ports(begin);
     }
 
     fn follow_addresses(&mut self, view: &View) -> Result<(), AddressError> {

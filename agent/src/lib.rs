@@ -22,6 +22,7 @@ pub mod ports;
 pub mod receive;
 pub mod report;
 pub mod sets;
+mod settling;
 pub mod sockets;
 pub mod status;
 pub mod view;

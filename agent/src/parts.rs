@@ -62,10 +62,11 @@ impl Parts {
         Ok(Self { receive, guard, exec, problems: Vec::new() })
     }
 
-    /// Tells all of another view. One that does not take it stays at the one before.
-    pub fn publish(&mut self, view: &View) {
+    /// Tells all of another view, and that connections may begin from what `begin` owns. One that does not take it stays at
+    /// the one before.
+    pub fn publish(&mut self, view: &View, begin: &View) {
         let received = self.receive.publish(view).map_err(|error| error.to_string());
-        let sent = self.exec.as_mut().map_or(Ok(()), |exec| exec.publish(view).map_err(|error| error.to_string()));
+        let sent = self.exec.as_mut().map_or(Ok(()), |exec| exec.publish(begin).map_err(|error| error.to_string()));
         let guarded = self.guard.publish(view).map_err(|error| error.to_string());
         self.problems = [received.err(), sent.err(), guarded.err()].into_iter().flatten().collect();
         self.problems.iter().for_each(|problem| tracing::error!("{problem}"));
