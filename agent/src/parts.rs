@@ -52,6 +52,10 @@ impl Parts {
         for Attached { device, is_native, why } in receive.attached() {
             tracing::info!(device, native = is_native, why, "receiving");
         }
+        match receive.why_not_fou() {
+            Some(why) => tracing::info!(why, "the program takes the outer headers off"),
+            None => tracing::info!("the kernel's fou takes the outer headers off"),
+        }
         let guard = Guard::start(&config.devices, config.guard, view)?;
         let cgroup = config.cgroup.clone().unwrap_or_else(exec::default_cgroup);
         let settings = exec::Settings { pins: exec::default_pins(&cgroup), cgroup };
