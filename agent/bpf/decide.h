@@ -83,6 +83,8 @@ static __always_inline enum fate decide_later(struct packet *p, const struct dat
 		return FRAGMENT_UNMATCHED;
 	fate = first->fate;
 	p->target = first->target;
+	if (p->is_passed_on && (fate == PASSED_ON_PREVIOUS || fate == PASSED_ON_OWNER))
+		return PASSED_ON_WITHOUT_SOCKET;
 	return fate >= KEPT_SOCKET && fate <= KEPT_FRAGMENT ? KEPT_FRAGMENT : fate;
 }
 

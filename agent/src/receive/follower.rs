@@ -43,7 +43,8 @@ impl Follower {
     pub(super) fn start(devices: Vec<u32>, maps: AddressMaps, targets: Vec<IpAddr>) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let mut look = Look { surroundings: Surroundings::open()?, devices, maps, put: BTreeSet::new(), targets };
-        look.follow_addresses()?;
+        // A host that is just getting its addresses may change them while it tells of them.
+        look.follow_addresses().or_else(|_| look.follow_addresses())?;
         look.resolve();
         let thread = thread::Builder::new().name("underlay".to_owned()).spawn(move || look.run(&receiver))?;
         Ok(Self { orders: Some(sender), thread: Some(thread) })

@@ -23,6 +23,9 @@ fn later_ones_go_where_the_first_went() {
                 if later_fate == "kept_fragment" {
                     assert_eq!(tried.frame, ethernet(&later));
                 }
+                if later_fate.starts_with("passed_on_") {
+                    host.expect("never twice", &passed_on(0).wrap(&later), "passed_on_without_socket");
+                }
                 let [_, another] = fragments(&whole, id + 100, 64);
                 host.expect("of another datagram", &forwarded(0).wrap(&another), "fragment_unmatched");
             }
