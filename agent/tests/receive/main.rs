@@ -16,6 +16,7 @@ mod network;
 mod frames;
 mod host;
 
+mod carrying;
 mod cost;
 mod decapsulation;
 mod drops;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attached for real: frames go in by a cable whose other end the test holds, in the driver and behind it.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,10 +18,10 @@ use crate::host::{
 };
 use crate::network::{CABLE, Namespace, Network};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A device of the namespace; what it sends is read from here, and the other way round.
-fn tap(namespace: &Namespace, name: &'static str, words: &[&str]) -> SyncDevice {
+pub(crate) fn tap(namespace: &Namespace, name: &'static str, words: &[&str]) -> SyncDevice {
     let tap = namespace
         .inside(move || DeviceBuilder::new().name(name).layer(Layer::L2).inherit_enable_state().build_sync().unwrap());
     tap.set_nonblocking(true).unwrap();
@@ -31,12 +30,12 @@ fn tap(namespace: &Namespace, name: &'static str, words: &[&str]) -> SyncDevice 
     tap
 }
 
-fn ip(namespace: &Namespace, words: &str) {
+pub(crate) fn ip(namespace: &Namespace, words: &str) {
     namespace.ip(&words.split(' ').collect::<Vec<_>>());
 }
 
 /// A server whose underlay is the returned cable, and the other end of the world.
-fn server() -> Option<(Network, SyncDevice)> {
+pub(crate) fn server() -> Option<(Network, SyncDevice)> {
     let network = Network::new(1600)?;
     furnish(&network);
     // The addresses move from the cable to the other device.
@@ -59,21 +58,25 @@ fn server() -> Option<(Network, SyncDevice)> {
     Some((network, wan))
 }
 
-fn start(network: &Network, xdp: XdpMode) -> Receive {
+pub(crate) fn start(network: &Network, xdp: XdpMode) -> Receive {
     start_with(network, xdp, Decapsulation::Ebpf).unwrap()
 }
 
-fn start_with(network: &Network, xdp: XdpMode, decapsulation: Decapsulation) -> Result<Receive, receive::Error> {
+pub(crate) fn start_with(
+    network: &Network,
+    xdp: XdpMode,
+    decapsulation: Decapsulation,
+) -> Result<Receive, receive::Error> {
     let how = config::Receive { xdp, decapsulation };
     network.boxed.inside(move || Receive::start(&["wan".to_owned()], 6080, how, &view()))
 }
 
-fn is_attached(network: &Network) -> bool {
+pub(crate) fn is_attached(network: &Network) -> bool {
     network.boxed.ip(&["link", "show", "wan"]).contains("xdp")
 }
 
 /// The next frame that `wanted` takes.
-fn next(tap: &SyncDevice, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+pub(crate) fn next(tap: &SyncDevice, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let end = Instant::now() + PATIENCE;
     let mut frame = [0; 2048];
     while Instant::now() < end {
@@ -84,127 +87,6 @@ fn next(tap: &SyncDevice, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         }
     }
     panic!("waited in vain for a frame");
-}
-
-/// A forwarder, and the router beside it: what the server sends goes out as it is, and answers come back in GUE.
-fn relay(wan: &SyncDevice, net: &SyncDevice, gue: &Gue, stop: &AtomicBool) {
-    let mut frame = [0; 2048];
-    while !stop.load(Ordering::Relaxed) {
-        let out = wan.recv(&mut frame).ok();
-        if let Some(len) = out.filter(|len| *len > 14 && frame[..6] == [2, 0, 0, 0, 0, 0xfe]) {
-            frame[..6].copy_from_slice(&OTHER_MAC);
-            net.send(&frame[..len]).unwrap();
-        }
-        let back = net.recv(&mut frame).ok();
-        if let Some(len) = back.filter(|len| *len > 14 && frame[..6] == [2, 0, 0, 0, 0, 0xfd]) {
-            wan.send(&gue.wrap(&frame[14..len])).unwrap();
-        }
-        if out.is_none() && back.is_none() {
-            thread::sleep(Duration::from_micros(200));
-        }
-    }
-}
-
-#[test]
-fn tcp_connects_and_carries_data() {
-    let Some((network, wan)) = server() else { return };
-    let ends = world(&network, wan);
-    for xdp in [XdpMode::Native, XdpMode::Generic] {
-        let receive = start(&network, xdp);
-        assert_eq!(receive.attached()[0].is_native, xdp == XdpMode::Native);
-        carry(&network, &ends, MINE + 10 * u16::from(xdp == XdpMode::Native));
-        let counters = receive.counters().unwrap();
-        assert!(counters.packets("kept_socket") > 4 * 3, "{counters:?}");
-        assert_eq!(counters.drops().map(|(_, figures)| figures.packets).sum::<u64>(), 0, "{counters:?}");
-    }
-}
-
-/// The program says what may come in, and the kernel takes the headers off; where the kernel has it, which it says.
-#[test]
-fn the_kernels_own_fou_is_used_where_it_is() {
-    let Some((network, wan)) = server() else { return };
-    let ends = world(&network, wan);
-    let receive = start_with(&network, XdpMode::Native, Decapsulation::Auto).unwrap();
-    if let Some(why) = receive.why_not_fou().map(str::to_owned) {
-        eprintln!("without the kernel's fou: {why}");
-        carry(&network, &ends, MINE);
-        drop(receive);
-        wait_for("it is gone", || !is_attached(&network));
-        // Who asks for it is told that it does not work.
-        let error = start_with(&network, XdpMode::Native, Decapsulation::Fou).err().unwrap().to_string();
-        assert!(error.contains(&why) && error.contains("receive.decapsulation = \"ebpf\""), "{error}");
-        return;
-    }
-    carry(&network, &ends, MINE);
-    let stranger = Gue::new(address("10.0.0.2"), address(OWN[0]));
-    ends.0.send(&stranger.wrap(&udp(at(REMOTES[0], 443), at(SHARED[0], MINE), b""))).unwrap();
-    wait_for("a stranger is dropped", || receive.counters().unwrap().packets("gue_untrusted") == 1);
-    let flags = |name: &str| network.boxed.ip(&["-o", "link", "show", name]).contains(",UP");
-    assert!(["tunl0", "sit0", "ip6tnl0"].into_iter().all(flags));
-    drop(receive);
-    assert!(!["tunl0", "sit0", "ip6tnl0"].into_iter().any(flags), "it leaves no trace");
-    wait_for("it is gone", || !is_attached(&network));
-    // The ports are free again.
-    drop(start_with(&network, XdpMode::Native, Decapsulation::Fou).unwrap());
-}
-
-/// The server's cable, and that of the origin of all that it asks for.
-fn world(network: &Network, wan: SyncDevice) -> Arc<(SyncDevice, SyncDevice)> {
-    let words = [
-        "link set net address 02:00:00:00:00:02 mtu 1500",
-        "address add 203.0.113.7/24 dev net",
-        "address add 2001:db8:c::7/64 dev net nodad",
-        "neighbour replace 203.0.113.1 lladdr 02:00:00:00:00:fd dev net",
-        "neighbour replace 2001:db8:c::fd lladdr 02:00:00:00:00:fd dev net",
-        "route add default via 203.0.113.1",
-        "-6 route add default via 2001:db8:c::fd",
-    ];
-    let net = tap(&network.peer, "net", &words);
-    Arc::new((wan, net))
-}
-
-/// A connection for each pair of versions outside and inside, from ports from `first` on.
-fn carry(network: &Network, ends: &Arc<(SyncDevice, SyncDevice)>, first: u16) {
-    for (port, (outer, inner)) in (first..).zip([(0, 0), (0, 1), (1, 0), (1, 1)]) {
-        let (stop, ends) = (Arc::new(AtomicBool::new(false)), Arc::clone(ends));
-        let relaying = {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || relay(&ends.0, &ends.1, &forwarded(outer), &stop))
-        };
-        let listener = network.peer.inside(move || TcpListener::bind(at(REMOTES[inner], 443)).unwrap());
-        let origin = thread::spawn(move || {
-            let (mut stream, from) = listener.accept().unwrap();
-            let mut sent = vec![0; 200_000];
-            stream.read_exact(&mut sent).unwrap();
-            stream.write_all(&sent).unwrap();
-            from
-        });
-        network.boxed.inside(move || exchange(inner, port));
-        assert_eq!(origin.join().unwrap(), at(SHARED[inner], port));
-        stop.store(true, Ordering::Relaxed);
-        relaying.join().unwrap();
-    }
-}
-
-/// Calls from a shared address, and gets back what it sends.
-fn exchange(version: usize, port: u16) {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let family = [AddressFamily::INET, AddressFamily::INET6][version];
-    let socket = socket(family, SocketType::STREAM, None).unwrap();
-    bind(&socket, &at(SHARED[version], port)).unwrap();
-    connect(&socket, &at(REMOTES[version], 443)).unwrap();
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let sent: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
-    let mut writer = stream.try_clone().unwrap();
-    let writing = {
-        let sent = sent.clone();
-        thread::spawn(move || writer.write_all(&sent).unwrap())
-    };
-    let mut got = vec![0; sent.len()];
-    stream.read_exact(&mut got).unwrap();
-    writing.join().unwrap();
-    assert!(got == sent);
 }
 
 #[test]
@@ -386,7 +268,7 @@ fn a_cable_between_namespaces_gets_it_behind_the_driver() {
     assert!(error.contains("underlay.devices: there is no device wan7"), "{error}");
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "waited in vain: {what}");
