@@ -105,7 +105,8 @@ impl Agent {
         let refused = |faults| StartError::Table { document: document.to_string(), faults };
         let source = document.read().map_err(refused)?;
         let mut holding = Holding::open(&config)?;
-        let Owned { view, lingering } = owned(&source, &config.server, &holding.prefixes()?).map_err(refused)?;
+        let Owned { mut view, lingering } = owned(&source, &config.server, &holding.prefixes()?).map_err(refused)?;
+        view.peers.clone_from(&config.peers);
         let sockets = Sockets::open().map_err(StartError::Sockets)?;
         let parts = Some(Parts::start(&config, &view)?);
         let settling = Settling::new(&view, config.settle);
@@ -223,7 +224,8 @@ impl State {
     fn change(&mut self, owned: Owned) -> Reloaded {
         self.settle();
         let previous = self.view.generation;
-        let Owned { view, lingering } = owned;
+        let Owned { mut view, lingering } = owned;
+        view.peers.clone_from(&self.view.peers);
         let changed = !self.view.says_the_same(&view);
         if view.generation < previous {
             tracing::warn!(previous, generation = view.generation, "the table goes back to an earlier generation");

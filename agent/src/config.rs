@@ -9,6 +9,8 @@ use forwarder::control::config::common::{self, DEFAULT_GUE_PORT};
 use forwarder::control::config::section::Section;
 use forwarder::control::config::{ConfigError, Control, Problem, values};
 use forwarder::control::log::Log;
+use tables::Prefix;
+use tables::prefix::PrefixError;
 
 /// The control socket's path unless the configuration says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/sluice/agent.sock";
@@ -36,6 +38,8 @@ pub struct Config {
     pub gue_port: u16,
     /// How GUE is taken in.
     pub receive: Receive,
+    /// Where servers send from that pass something on, besides their addresses in the table.
+    pub peers: Vec<Prefix>,
     /// The device that has the shared addresses.
     pub address_device: String,
     /// What becomes of the range of ports that the kernel chooses from.
@@ -146,7 +150,7 @@ fn top(mut top: Section<'_>, file: &Path) -> Option<Config> {
         top.missing("table", "name the table to follow");
     }
     let (devices, gue_port) = underlay(top.section("underlay"));
-    let receive = receive(top.section("receive"));
+    let (receive, peers) = receive(top.section("receive"));
     let address_device = addresses(top.section("addresses"));
     let (ports, settle) = ports(top.section("ports"));
     let guard = guard(top.section("guard"));
@@ -162,6 +166,7 @@ fn top(mut top: Section<'_>, file: &Path) -> Option<Config> {
         devices,
         gue_port,
         receive,
+        peers,
         address_device,
         ports,
         settle,
@@ -197,13 +202,20 @@ fn underlay(mut section: Section<'_>) -> (Vec<String>, u16) {
     (devices, gue_port)
 }
 
-fn receive(mut section: Section<'_>) -> Receive {
+fn receive(mut section: Section<'_>) -> (Receive, Vec<Prefix>) {
     use Decapsulation::{Auto, Ebpf, Fou};
     let decapsulation = choice(&mut section, "decapsulation", &[("auto", Auto), ("fou", Fou), ("ebpf", Ebpf)]);
     let modes = [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
     let xdp = choice(&mut section, "xdp", &modes);
+    let peers = prefixes(&mut section, "peers");
     section.finish();
-    Receive { decapsulation, xdp }
+    (Receive { decapsulation, xdp }, peers)
+}
+
+fn prefixes(section: &mut Section<'_>, key: &'static str) -> Vec<Prefix> {
+    let texts = section.texts(key).unwrap_or_default();
+    let read = |text: String| text.parse().map_err(|error: PrefixError| section.complain(key, error.to_string())).ok();
+    texts.into_iter().filter_map(read).collect()
 }
 
 fn addresses(mut section: Section<'_>) -> String {
@@ -271,7 +283,8 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let more = "gue_port = 6081\n[receive]\ndecapsulation = \"ebpf\"\nxdp = \"generic\"\n[addresses]\ndevice = \"d0\"\n\
+        let more = "gue_port = 6081\n[receive]\ndecapsulation = \"ebpf\"\nxdp = \"generic\"\n\
+                    peers = [\"10.9.0.0/16\", \"2001:db8:a::/48\"]\n[addresses]\ndevice = \"d0\"\n\
                     [ports]\nrange = \"check\"\nsettle = 0\n[guard]\naction = \"count\"\n[exec]\ncgroup = \"/sys/fs/cgroup/x\"\n\
                     [control]\nsocket = \"a.sock\"\nchange_uids = [7]\n[metrics]\nlisten = \"[::1]:9466\"\n\
                     [log]\nformat = \"json\"\n";
@@ -280,6 +293,7 @@ mod tests {
         let receive = Receive { decapsulation: Decapsulation::Ebpf, xdp: XdpMode::Generic };
         assert_eq!((config.receive, config.ports, config.guard), (receive, PortsMode::Check, GuardAction::Count));
         assert_eq!(config.settle, Duration::ZERO);
+        assert_eq!(config.peers, ["10.9.0.0/16", "2001:db8:a::/48"].map(|text| text.parse().unwrap()));
         assert_eq!(config.cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup/x")));
         assert_eq!(config.control.socket, Path::new("/etc/sluice/a.sock"));
         assert_eq!((config.control.change_uids, config.metrics), (vec![7], "[::1]:9466".parse().ok()));
@@ -287,8 +301,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_with_its_line() {
-        let text =
-            "sever = \"lhr-1\"\ntable = \"\"\n[underlay]\ndevices = [\"eth0\", \"eth0\"]\n[receive]\nxdp = \"fast\"\n";
+        let text = "sever = \"lhr-1\"\ntable = \"\"\n[underlay]\ndevices = [\"eth0\", \"eth0\"]\n[receive]\nxdp = \"fast\"\n\
+             peers = [\"10.9.0.0\"]\n";
         assert_eq!(
             read(text).unwrap_err(),
             [
@@ -296,6 +310,7 @@ mod tests {
                 "/etc/sluice/agent.toml:2: table: is empty",
                 "/etc/sluice/agent.toml:4: underlay.devices: names eth0 twice",
                 "/etc/sluice/agent.toml:6: receive.xdp: \"fast\" is not \"auto\" or \"native\" or \"generic\"",
+                "/etc/sluice/agent.toml:7: receive.peers: a prefix needs a length, such as 10.9.0.0/32",
                 "/etc/sluice/agent.toml:1: server: missing; give this server's name in the table",
             ]
         );

@@ -91,10 +91,14 @@ fn entries(view: &View) -> Vec<(Key<KeyData>, Value)> {
         entries.push((prefix_key(HELD, held.prefix), held_value(plan, held)));
     }
     entries.extend(view.egress.iter().map(|prefix| (prefix_key(EGRESS, *prefix), value(0, 0, None))));
-    let mut peers: HashMap<IpAddr, u32> = HashMap::new();
-    view.forwarders.iter().for_each(|peer| *peers.entry(*peer).or_default() |= FORWARDER);
-    view.servers.iter().for_each(|peer| *peers.entry(*peer).or_default() |= SERVER);
-    entries.extend(peers.iter().map(|(peer, flags)| (prefix_key(PEER, Prefix::host(*peer)), value(0, *flags, None))));
+    let mut peers: HashMap<Prefix, u32> = HashMap::new();
+    let hosts = |addresses: &[IpAddr]| addresses.iter().copied().map(Prefix::host).collect::<Vec<_>>();
+    for (prefixes, flag) in
+        [(&hosts(&view.forwarders), FORWARDER), (&hosts(&view.servers), SERVER), (&view.peers, SERVER)]
+    {
+        prefixes.iter().for_each(|prefix| *peers.entry(*prefix).or_default() |= flag);
+    }
+    entries.extend(peers.iter().map(|(peer, flags)| (prefix_key(PEER, *peer), value(0, *flags, None))));
     entries
 }
 

@@ -52,6 +52,7 @@ pub fn owned(source: &Source, server: &str, put: &[Prefix]) -> Result<Owned, Fau
         egress: announce(source),
         forwarders: source.datacenters().iter().flat_map(|datacenter| datacenter.forwarders.clone()).collect(),
         servers: servers.collect(),
+        peers: Vec::new(),
     };
     Ok(Owned { view, lingering })
 }

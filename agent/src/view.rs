@@ -19,13 +19,16 @@ pub struct View {
     pub forwarders: Vec<IpAddr>,
     /// Who may pass on to here what it has no socket for: the underlay addresses of all other servers.
     pub servers: Vec<IpAddr>,
+    /// Where else servers send from that pass something on, by the configuration.
+    pub peers: Vec<Prefix>,
 }
 
 impl View {
     /// Whether it says the same as `other`, whatever generation both are of.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { generation: _, held, egress, forwarders, servers } = self;
-        (held, egress, forwarders, servers) == (&other.held, &other.egress, &other.forwarders, &other.servers)
+        let Self { generation: _, held, egress, forwarders, servers, peers } = self;
+        (held, egress, forwarders, servers, peers)
+            == (&other.held, &other.egress, &other.forwarders, &other.servers, &other.peers)
     }
 }
 

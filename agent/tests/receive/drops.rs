@@ -153,6 +153,8 @@ fn when_it_cannot_go_on() {
         let fits = [&fits[..4], &((fits.len() - 40) as u16).to_be_bytes(), &fits[6..]].concat();
         assert_eq!(host.expect("fits", &forwarded(0).wrap(&fits), "passed_on_owner").action, Action::Redirect);
         let packet = tcp(at(REMOTES[0], 443), at(SHARED[0], THEIRS), SYN);
+        let of_peers = Gue::new(address("10.0.9.77"), address(OWN[0]));
+        dropped(host, "nor from a server's other address", &of_peers.wrap(&packet), "passed_on_without_socket");
         dropped(host, "once is enough", &passed_on(0).wrap(&packet), "passed_on_without_socket");
         let gue = forwarded(0).hop(OTHERS[0].parse().unwrap(), 1);
         dropped(host, "the header says it was", &gue.wrap(&packet), "passed_on_without_socket");

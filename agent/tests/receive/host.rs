@@ -16,6 +16,8 @@ pub(crate) const OWN: [&str; 2] = ["10.0.1.1", "2001:db8:a:1::1"];
 pub(crate) const OTHERS: [&str; 2] = ["10.0.1.2", "2001:db8:a:1::2"];
 /// A server that nobody has seen.
 pub(crate) const GHOST: &str = "10.0.1.9";
+/// Where else servers send from.
+pub(crate) const PEERS: &str = "10.0.9.0/24";
 pub(crate) const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(crate) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// Shared addresses, by ports: see [`runs`].
@@ -66,6 +68,7 @@ pub(crate) fn view() -> View {
         egress: vec!["198.51.100.0/24".parse().unwrap()],
         forwarders: FORWARDERS.map(address).to_vec(),
         servers: OTHERS.map(address).to_vec(),
+        peers: vec![PEERS.parse().unwrap()],
     }
 }
 
