@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! All of it: the network with what runs in it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::bird::{self, Bird};
+use crate::forwarder::{Counts, Forwarder};
+use crate::network::Network;
+use crate::origin::Origin;
+use crate::plan::{self, EGRESS, INTERNET, ORIGIN, SITES, Site};
+use crate::report::Report;
+use crate::run::{FOLDER, wait_for};
+
+/// The lab, up and running.
+pub(crate) struct Lab {
+    pub(crate) network: Network,
+    pub(crate) origin: Origin,
+    pub(crate) forwarders: Vec<Forwarder>,
+    /// Of the data centres' routers, in the order of [`SITES`].
+    pub(crate) routers: Vec<Bird>,
+    pub(crate) internet: Bird,
+    /// The table that all have.
+    pub(crate) table: Value,
+}
+
+impl Lab {
+    pub(crate) fn start(report: &mut Report) -> Result<Self> {
+        let network = Network::new()?;
+        report.say(format_args!("{} network namespaces are wired", network.names().count()));
+        let origin = Origin::start(network.named(ORIGIN)?)?;
+        report.say("the origin serves HTTP, HTTPS, DNS, iperf3 and datagrams");
+        let internet = Bird::start(network.named(INTERNET)?, &bird::internet())?;
+        let mut routers = vec![];
+        for site in SITES {
+            routers.push(Bird::start(network.named(site.short)?, &bird::router(site))?);
+        }
+        let table = plan::table();
+        let mut forwarders = vec![];
+        for place in plan::forwarders() {
+            forwarders.push(Forwarder::start(place, network.named(&place.forwarder())?, &table)?);
+        }
+        report.say("four sluiced and seven BIRDs run");
+        let lab = Self { network, origin, forwarders, routers, internet, table };
+        let time = lab.wait_until_announced()?;
+        report.say(format_args!("everything is announced and has a next hop ({time:.1} s)"));
+        Ok(lab)
+    }
+
+    /// Waits until all forwarders that run are well, and both data centres get packets from the Internet; the seconds.
+    pub(crate) fn wait_until_announced(&self) -> Result<f64> {
+        let mut troubles = String::new();
+        let time = wait_for("all forwarders are announced", || {
+            let running = self.forwarders.iter().filter(|forwarder| forwarder.runs());
+            let mut wrong = running.filter_map(|forwarder| {
+                Some(format!("{}: {}", forwarder.place.forwarder(), forwarder.troubles()?))
+            });
+            troubles = wrong.next().unwrap_or_default();
+            troubles.is_empty() && self.ways_in().is_ok_and(|ways| ways)
+        });
+        Ok(time.with_context(|| format!("the Internet's routes or a forwarder: {troubles}"))?.as_secs_f64())
+    }
+
+    /// Whether the Internet has a way by each data centre, and each of those by each forwarder of its own that runs.
+    fn ways_in(&self) -> Result<bool> {
+        let ways = |name: &str| -> Result<[usize; 2]> {
+            let netns = self.network.named(name)?;
+            let [four, six] = [("", EGRESS[0]), ("-6", EGRESS[1])].map(|(family, prefix)| {
+                Ok::<_, anyhow::Error>(netns.ip(&format!("{family} route show {prefix}"))?.matches(" via ").count())
+            });
+            Ok([four?, six?])
+        };
+        let running = |site: Site| self.forwarders.iter().filter(|f| f.runs() && f.place.site == site).count();
+        let mut all = ways(INTERNET)? == [2; 2];
+        for site in SITES {
+            all &= ways(site.short)? == [running(site); 2];
+        }
+        Ok(all)
+    }
+
+    /// Gives all a changed table under the next generation; returns when every worker forwards by it.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let mut table = self.table.clone();
+        change(&mut table);
+        let generation = table["generation"].as_u64().context("a generation")? + 1;
+        table["generation"] = json!(generation);
+        let file = Path::new(FOLDER).join("table.json");
+        fs::write(&file, table.to_string())?;
+        let file = file.to_str().context("a path in UTF-8")?;
+        for forwarder in self.forwarders.iter().filter(|forwarder| forwarder.runs()) {
+            forwarder.ask(&["reload", file]).with_context(|| forwarder.place.forwarder())?;
+        }
+        self.table = table;
+        Ok(())
+    }
+
+    /// What every forwarder that runs has counted, in their order.
+    pub(crate) fn counts(&self) -> Result<Vec<Counts>> {
+        self.forwarders
+            .iter()
+            .map(|forwarder| if forwarder.runs() { forwarder.counts() } else { Ok(Counts::default()) })
+            .collect()
+    }
+
+    /// A forwarder by its name.
+    pub(crate) fn forwarder(&mut self, name: &str) -> Result<&mut Forwarder> {
+        match self.forwarders.iter_mut().find(|forwarder| forwarder.place.forwarder() == name) {
+            Some(forwarder) => Ok(forwarder),
+            None => bail!("there is no forwarder {name}"),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The origin: what servers download from and talk to. nginx (HTTP and HTTPS), dnsmasq (the name that all of it has), iperf3,
+//! and socat, which answers datagrams by as many bytes as they ask for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::netns::Netns;
+use crate::plan::{DOMAIN, ORIGIN4, ORIGIN6};
+use crate::run::{FOLDER, daemon, run, wait_for, words};
+
+/// Files to download, and the bytes of the smallest; each is as long again as the one before.
+pub(crate) const FILES: u64 = 48;
+const STEP: u64 = 2048;
+/// The port of the service that answers datagrams.
+pub(crate) const UDP: u16 = 7007;
+/// A port where nobody listens.
+pub(crate) const CLOSED: u16 = 9;
+
+/// All of its daemons.
+pub(crate) struct Origin {
+    netns: Netns,
+    _processes: Vec<Child>,
+}
+
+/// Where its files are.
+fn folder() -> PathBuf {
+    Path::new(FOLDER).join("origin")
+}
+
+/// The certificate that its clients trust.
+pub(crate) fn certificate() -> PathBuf {
+    folder().join("certificate.pem")
+}
+
+/// Checksums of its files as `sha256sum` writes them: sum, two spaces, name.
+pub(crate) fn checksums() -> Result<String> {
+    run(words("sha256sum").current_dir(folder().join("files")).args((1..=FILES + 1).map(file)))
+}
+
+/// The name of a file by its number from 1; the one after the last is large.
+pub(crate) fn file(number: u64) -> String {
+    format!("{number}.bin")
+}
+
+/// The name of the large file, and its bytes.
+pub(crate) const LARGE: (u64, u64) = (FILES + 1, 8 << 20);
+
+impl Origin {
+    pub(crate) fn start(netns: &Netns) -> Result<Self> {
+        let files = folder().join("files");
+        fs::create_dir_all(&files)?;
+        let sizes = (1..=FILES).map(|number| (number, number * STEP)).chain([LARGE]);
+        for (number, size) in sizes {
+            let to = files.join(file(number));
+            run(words(&format!("dd status=none if=/dev/urandom bs={size} count=1 iflag=fullblock")).arg(format!("of={}", to.display())))?;
+        }
+        let key = folder().join("key.pem");
+        run(words("openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2")
+            .args(["-subj", &format!("/CN={DOMAIN}"), "-addext", &format!("subjectAltName=DNS:{DOMAIN}")])
+            .arg("-keyout").arg(&key).arg("-out").arg(certificate()))?;
+        let config = folder().join("nginx.conf");
+        fs::write(&config, nginx()).context("nginx' configuration")?;
+        // Whoever asks for the name, in the lab and in its shell, asks this DNS.
+        let resolver = folder().join("resolv.conf");
+        fs::write(&resolver, format!("nameserver {ORIGIN4}\noptions timeout:1 attempts:5\n"))?;
+        run(words("mount --bind").arg(&resolver).arg("/etc/resolv.conf"))?;
+        let answer = format!(r#"read n; head -c "$n" {}"#, files.join(file(LARGE.0)).display());
+        let mut commands = vec![(netns.command("nginx"), "nginx"), (netns.command("dnsmasq"), "dnsmasq"), (netns.command("iperf3"), "iperf3")];
+        commands[0].0.arg("-c").arg(&config);
+        commands[1].0.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root", "--log-facility=-"]);
+        commands[1].0.arg(format!("--address=/{DOMAIN}/{ORIGIN4}")).arg(format!("--address=/{DOMAIN}/{ORIGIN6}"));
+        commands[2].0.arg("--server");
+        for family in ["UDP4", "UDP6"] {
+            let mut socat = netns.command("socat");
+            let only = if family == "UDP6" { ",ipv6only=1" } else { "" };
+            // The whole file is at hand, so that an answer is one write, hence one datagram.
+            socat.args(["-b", "65536", &format!("{family}-RECVFROM:{UDP},fork{only}")]).arg(format!("SYSTEM:{answer}"));
+            commands.push((socat, family));
+        }
+        let mut processes = vec![];
+        for (mut command, name) in commands {
+            processes.push(daemon(&mut command, &format!("origin/{name}.log"))?);
+        }
+        let origin = Self { netns: netns.clone(), _processes: processes };
+        wait_for("the origin serves", || {
+            let answer = format!("curl --silent --fail --max-time 5 --output /dev/null http://{DOMAIN}/{}", file(1));
+            origin.netns.run(&answer).is_ok()
+        })?;
+        Ok(origin)
+    }
+
+    /// What was asked for so far, a line each: who says that it asked, its address and port, the file, status and bytes.
+    pub(crate) fn log(&self) -> Result<Vec<Request>> {
+        // nginx writes a line when a request has ended, which the client may know a moment earlier.
+        std::thread::sleep(Duration::from_millis(200));
+        let text = fs::read_to_string(folder().join("access.log")).context("the origin's log")?;
+        Ok(text.lines().filter_map(Request::read).collect())
+    }
+
+    /// Forgets what it has learnt of paths.
+    pub(crate) fn forget_paths(&self) -> Result<()> {
+        self.netns.ip("route flush cache")?;
+        self.netns.ip("-6 route flush cache").map(drop)
+    }
+
+    /// What it has learnt of the path to an address: its MTU.
+    pub(crate) fn path_mtu(&self, to: std::net::IpAddr) -> Result<Option<u32>> {
+        let text = self.netns.ip(&format!("route get {to}"))?;
+        let mut words = text.split_whitespace().skip_while(|word| *word != "mtu");
+        Ok(words.nth(1).and_then(|word| word.parse().ok()))
+    }
+}
+
+/// A line of the origin's log.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) server: String,
+    pub(crate) address: std::net::IpAddr,
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+}
+
+impl Request {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        Some(Self {
+            server: words.next()?.to_owned(),
+            address: words.next()?.parse().ok()?,
+            port: words.next()?.parse().ok()?,
+            path: words.next()?.to_owned(),
+            status: words.next()?.parse().ok()?,
+        })
+    }
+}
+
+fn nginx() -> String {
+    let folder = folder().display().to_string();
+    format!(
+        r#"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.error;
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{
+    log_format who '$http_x_server $remote_addr $remote_port $uri $status';
+    access_log {folder}/access.log who;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    server {{
+        listen 80 backlog=4096; listen [::]:80 backlog=4096;
+        listen 443 ssl backlog=4096; listen [::]:443 ssl backlog=4096;
+        ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
+        root {folder}/files;
+    }}
+}}
+"#
+    )
+}
