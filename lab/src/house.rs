@@ -4,6 +4,7 @@
 //! has. That process in turn is killed with whoever started the lab, be it by `kill -9`.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -27,11 +28,13 @@ pub(crate) fn keep() -> Result<ExitCode> {
     }
     // All that is left of the house, when its own first process is gone, becomes a child of this one.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("becoming the reaper")?;
+    sweep();
     // Killed with this process, and kills the first of the house then.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", "unshare", "--mount", "--net", "--ipc", "--pid", "--fork"]);
     command.args(["--kill-child=KILL", "--mount-proc", "--"]).arg(std::env::current_exe()?).arg(INSIDE);
-    let mut child = command.args(std::env::args_os().skip(1)).spawn().context("setpriv of util-linux")?;
+    command.args(std::env::args_os().skip(1)).env(KEEPER, std::process::id().to_string());
+    let mut child = command.spawn().context("setpriv of util-linux")?;
     let mut killed = false;
     let status = loop {
         if interrupted.load(Ordering::Relaxed) && !killed {
@@ -44,6 +47,7 @@ pub(crate) fn keep() -> Result<ExitCode> {
         std::thread::sleep(Duration::from_millis(50));
     };
     while wait(WaitOptions::empty()).is_ok() {}
+    sweep();
     if killed {
         eprintln!("lab: interrupted; everything is removed");
         return Ok(ExitCode::from(130));
@@ -61,5 +65,49 @@ pub(crate) fn furnish() -> Result<()> {
     // Below it are the names of namespaces, and the sockets of whatever runs.
     mount("lab", "/run", "tmpfs", MountFlags::empty(), c"mode=755").context("a file system in memory")?;
     fs::create_dir(FOLDER).with_context(|| format!("making {FOLDER}"))?;
-    Ok(())
+    fs::create_dir(CGROUPS)?;
+    mount("lab", CGROUPS, "cgroup2", MountFlags::empty(), None).context("the control groups")?;
+    fs::create_dir(cgroup()?).context("a control group")
+}
+
+/// Where the control groups are seen, wherever the machine has them.
+const CGROUPS: &str = "/run/cgroup";
+/// Before the number of the process that keeps a house, in the name of its control group.
+const CGROUP: &str = "sluice-lab-";
+/// The environment variable that has the number.
+const KEEPER: &str = "SLUICE_LAB_KEEPER";
+
+/// The control group below which agents make theirs. They are the only thing that the kernel keeps without anybody in it.
+pub(crate) fn cgroup() -> Result<PathBuf> {
+    let keeper = std::env::var(KEEPER).context("only inside")?;
+    Ok(Path::new(CGROUPS).join(format!("{CGROUP}{keeper}")))
+}
+
+/// Removes the control groups of houses that are no more.
+fn sweep() {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let find = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (_, place, kind) = (words.next()?, words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(place))
+    };
+    let Some(place) = mounts.lines().find_map(find) else { return };
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let keeper = name.to_str().and_then(|name| name.strip_prefix(CGROUP)?.parse::<u32>().ok());
+        let gone = |keeper: u32| keeper == std::process::id() || !Path::new("/proc").join(keeper.to_string()).exists();
+        if keeper.is_some_and(gone) {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// Removes a control group and those in it. Those that somebody is still in stay.
+fn remove(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
 }

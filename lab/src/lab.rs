@@ -2,9 +2,10 @@
 //! All of it: the network with what runs in it.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::bird::{self, Bird};
@@ -14,17 +15,23 @@ use crate::origin::Origin;
 use crate::plan::{self, EGRESS, INTERNET, ORIGIN, SITES, Site};
 use crate::report::Report;
 use crate::run::{FOLDER, wait_for};
+use crate::server::Server;
 
 /// The lab, up and running.
 pub(crate) struct Lab {
     pub(crate) network: Network,
     pub(crate) origin: Origin,
     pub(crate) forwarders: Vec<Forwarder>,
+    pub(crate) servers: Vec<Server>,
     /// Of the data centres' routers, in the order of [`SITES`].
     pub(crate) routers: Vec<Bird>,
     pub(crate) internet: Bird,
     /// The table that all have.
     pub(crate) table: Value,
+    /// Downloads of each server by each family, where it is not the story that says it.
+    pub(crate) downloads: Option<u64>,
+    /// What the forwarders counted while everybody downloaded.
+    pub(crate) talk: Option<Vec<Counts>>,
 }
 
 impl Lab {
@@ -44,7 +51,12 @@ impl Lab {
             forwarders.push(Forwarder::start(place, network.named(&place.forwarder())?, &table)?);
         }
         report.say("four sluiced and seven BIRDs run");
-        let lab = Self { network, origin, forwarders, routers, internet, table };
+        let mut servers = vec![];
+        for place in plan::servers() {
+            servers.push(Server::start(place, network.server(place)?, &table)?);
+        }
+        report.say("six sluice-agents run");
+        let lab = Self { network, origin, forwarders, servers, routers, internet, table, downloads: None, talk: None };
         let time = lab.wait_until_announced()?;
         report.say(format_args!("everything is announced and has a next hop ({time:.1} s)"));
         Ok(lab)
@@ -90,6 +102,10 @@ impl Lab {
         let file = Path::new(FOLDER).join("table.json");
         fs::write(&file, table.to_string())?;
         let file = file.to_str().context("a path in UTF-8")?;
+        // Who is to receive more hears of it before packets come.
+        for server in &self.servers {
+            server.follow(&table)?;
+        }
         for forwarder in self.forwarders.iter().filter(|forwarder| forwarder.runs()) {
             forwarder.ask(&["reload", file]).with_context(|| forwarder.place.forwarder())?;
         }
@@ -105,11 +121,21 @@ impl Lab {
             .collect()
     }
 
-    /// A forwarder by its name.
-    pub(crate) fn forwarder(&mut self, name: &str) -> Result<&mut Forwarder> {
-        match self.forwarders.iter_mut().find(|forwarder| forwarder.place.forwarder() == name) {
-            Some(forwarder) => Ok(forwarder),
-            None => bail!("there is no forwarder {name}"),
+    /// A server by its name.
+    pub(crate) fn server(&self, name: &str) -> Result<&Server> {
+        self.servers.iter().find(|server| server.name == name).with_context(|| format!("there is no server {name}"))
+    }
+
+    /// Who owns a port of an address, by the table's own document.
+    pub(crate) fn owner(&self, address: IpAddr, port: u16) -> Option<&str> {
+        let entry = self.table["egress"].as_array()?.iter().find(|entry| {
+            let prefix = entry["prefix"].as_str().and_then(|prefix| prefix.split_once('/'));
+            // The entries that servers use are whole addresses.
+            prefix.is_some_and(|(place, _)| place.parse() == Ok(address))
+        })?;
+        match &entry["slices"] {
+            Value::Null => entry["server"].as_str(),
+            slices => slices["owners"][u64::from(port).checked_div(slices["ports"].as_u64()?)? as usize].as_str(),
         }
     }
 }

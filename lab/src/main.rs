@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is the point")]
 
 mod bird;
+mod curl;
 mod forwarder;
 mod house;
 mod lab;
@@ -13,7 +14,9 @@ mod origin;
 mod plan;
 mod report;
 mod run;
+mod server;
 mod shell;
+mod story;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,9 @@ struct Arguments {
     /// Print one JSON document instead of the commentary
     #[arg(long, conflicts_with = "shell")]
     json: bool,
+    /// Tell only this step of the story; may be given several times
+    #[arg(long, value_name = "STEP", value_parser = story::STEPS.map(|step| step.name))]
+    only: Vec<String>,
     /// It is in a house of its own already
     #[arg(long, hide = true)]
     inside: bool,
@@ -57,10 +63,15 @@ fn inside(arguments: &Arguments) -> Result<ExitCode> {
     house::furnish()?;
     let mut report = Report::new(arguments.json);
     report.step("start", "two data centres, a backbone, an Internet");
-    let lab = Lab::start(&mut report)?;
+    let mut lab = Lab::start(&mut report)?;
     if arguments.shell {
         shell::run(&lab)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    for step in story::STEPS {
+        if arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name) {
+            step.run(&mut lab, &mut report);
+        }
     }
     report.end(None);
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

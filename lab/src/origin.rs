@@ -94,8 +94,8 @@ impl Origin {
         Ok(origin)
     }
 
-    /// What was asked for so far, a line each: who says that it asked, its address and port, the file, status and bytes.
-    pub(crate) fn log(&self) -> Result<Vec<Request>> {
+    /// What was asked for so far.
+    pub(crate) fn requests(&self) -> Result<Vec<Request>> {
         // nginx writes a line when a request has ended, which the client may know a moment earlier.
         std::thread::sleep(Duration::from_millis(200));
         let text = fs::read_to_string(folder().join("access.log")).context("the origin's log")?;
@@ -116,13 +116,12 @@ impl Origin {
     }
 }
 
-/// A line of the origin's log.
+/// A line of the origin's log: who says that it asked, from where, for what, and what it got.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) server: String,
     pub(crate) address: std::net::IpAddr,
     pub(crate) port: u16,
-    pub(crate) path: String,
     pub(crate) status: u16,
 }
 
@@ -133,7 +132,6 @@ impl Request {
             server: words.next()?.to_owned(),
             address: words.next()?.parse().ok()?,
             port: words.next()?.parse().ok()?,
-            path: words.next()?.to_owned(),
             status: words.next()?.parse().ok()?,
         })
     }
@@ -146,7 +144,7 @@ fn nginx() -> String {
 worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
-    log_format who '$http_x_server $remote_addr $remote_port $uri $status';
+    log_format who '$http_x_server $remote_addr $remote_port $status';
     access_log {folder}/access.log who;
     client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
     uwsgi_temp_path {folder}; scgi_temp_path {folder};

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `sluice-agent` in the namespaces of the servers, and programs that it lets use shared addresses.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::house;
+use crate::netns::Netns;
+use crate::plan::Place;
+use crate::run::{self, FOLDER, beside, daemon, run, wait_for};
+
+/// A server, and its agent.
+pub(crate) struct Server {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    pub(crate) netns: Netns,
+    /// Where its agent and its clients have their files.
+    pub(crate) folder: PathBuf,
+    _process: Child,
+}
+
+impl Server {
+    /// Starts the agent and waits until it answers.
+    pub(crate) fn start(place: Place, netns: &Netns, table: &Value) -> Result<Self> {
+        let name = place.server();
+        let folder = Path::new(FOLDER).join(&name);
+        fs::create_dir(&folder)?;
+        fs::write(folder.join("table.json"), table.to_string())?;
+        fs::write(folder.join("agent.toml"), config(&name)?)?;
+        let mut command = netns.command(beside("sluice-agent")?);
+        command.args(["run", "--config"]).arg(folder.join("agent.toml"));
+        let mut process = daemon(&mut command, &format!("{name}/log"))?;
+        let log = format!("{name}/log");
+        let answers = wait_for(&format!("sluice-agent of {name} answers"), || {
+            !matches!(process.try_wait(), Ok(None)) || ask(&folder, &["status"]).is_ok()
+        });
+        answers.with_context(|| format!("its log:{}", run::log(&log)))?;
+        ensure!(process.try_wait()?.is_none(), "sluice-agent of {name} ended; its log:{}", run::log(&log));
+        Ok(Self { place, name, netns: netns.clone(), folder, _process: process })
+    }
+
+    /// Puts a table into the place of the one that the agent follows; returns when the agent has it.
+    pub(crate) fn follow(&self, table: &Value) -> Result<()> {
+        let (new, old) = (self.folder.join("table.new"), self.folder.join("table.json"));
+        fs::write(&new, table.to_string())?;
+        fs::rename(new, old)?;
+        wait_for(&format!("the agent of {} has the table", self.name), || {
+            self.ask(&["status"]).is_ok_and(|status| status["generation"] == table["generation"])
+        })
+        .with_context(|| format!("its log:{}", run::log(&format!("{}/log", self.name))))?;
+        Ok(())
+    }
+
+    /// The JSON answer of `sluice-agent WORDS`.
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<Value> {
+        ask(&self.folder, words)
+    }
+
+    /// A command that the agent lets use what the server owns. Options of the agent come first, before the program.
+    pub(crate) fn command(&self, options: &[&str], program: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = self.netns.command(beside("sluice-agent")?);
+        command.arg("exec").arg("--socket").arg(socket(&self.folder)).args(options).arg("--").arg(program);
+        command.stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Runs such a command by words; what came of it.
+    pub(crate) fn exec(&self, text: &str) -> Result<Output> {
+        let mut words = text.split_whitespace();
+        let mut command = self.command(&[], words.next().unwrap_or_default())?;
+        command.args(words).output().with_context(|| format!("{command:?}"))
+    }
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("agent.sock")
+}
+
+fn ask(folder: &Path, words: &[&str]) -> Result<Value> {
+    let mut command = Command::new(beside("sluice-agent")?);
+    command.args(words).arg("--json").arg("--socket").arg(socket(folder));
+    Ok(serde_json::from_str(&run(&mut command)?)?)
+}
+
+fn config(name: &str) -> Result<String> {
+    Ok(format!(
+        r#"
+server = "{name}"
+table = "table.json"
+[underlay]
+devices = ["eth0"]
+[exec]
+cgroup = "{cgroup}"
+[control]
+socket = "agent.sock"
+[metrics]
+listen = "127.0.0.1:9466"
+"#,
+        cgroup = house::cgroup()?.join(name).display(),
+    ))
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Thousands of downloads by all servers at once: every byte, who asked from where, and by which data centre it came.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::curl::{Checksums, Downloads, Order, Outcome};
+use crate::forwarder::Counts;
+use crate::lab::Lab;
+use crate::origin::FILES;
+use crate::plan::SITES;
+use crate::report::Report;
+
+/// Downloads of each server by each address family.
+const EACH: u64 = 300;
+
+/// Starts so many downloads of each server by IPv4, and as many by IPv6.
+pub(super) fn start(lab: &Lab, each: u64) -> Result<Vec<Downloads>> {
+    let mut all = vec![];
+    for (server, family) in lab.servers.iter().flat_map(|server| ['4', '6'].map(|family| (server, family))) {
+        let files = (0..each).map(|index| 1 + index * 7 % FILES).collect();
+        let options = "--connect-timeout 20 --max-time 90";
+        all.push(Order { files, family, options, agent: &[] }.start(server)?);
+    }
+    Ok(all)
+}
+
+/// Waits for the end of them all; what came of them together.
+pub(super) fn end(downloads: Vec<Downloads>) -> Result<Outcome> {
+    let (checksums, mut outcome) = (Checksums::new()?, Outcome::default());
+    for downloads in downloads {
+        outcome.add(&downloads.end(&checksums)?);
+    }
+    Ok(outcome)
+}
+
+pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let (before, asked_before) = (lab.counts()?, lab.origin.requests()?.len());
+    let start = Instant::now();
+    let outcome = end(start_all(lab, report)?)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let counts: Vec<_> = lab.counts()?.iter().zip(&before).map(|(now, before)| now.since(before)).collect();
+    report.check(
+        outcome.is_right(),
+        "every download has the checksum of what the origin has",
+        format_args!("{outcome}, in {seconds:.1} s"),
+    );
+    check_sources(lab, report, asked_before, outcome.wanted)?;
+    check_ways(lab, report, &counts);
+    lab.talk = Some(counts);
+    Ok(())
+}
+
+fn start_all(lab: &Lab, report: &Report) -> Result<Vec<Downloads>> {
+    let each = lab.downloads.unwrap_or(EACH);
+    report.say(format_args!("{} downloads, each by a connection of its own, every tenth by HTTPS", 12 * each));
+    start(lab, each)
+}
+
+/// Whoever asked did so from what it owns: the origin knows the name, the address and the port.
+fn check_sources(lab: &Lab, report: &mut Report, before: usize, wanted: usize) -> Result<()> {
+    let requests = lab.origin.requests()?.split_off(before);
+    let wrong = requests.iter().find(|request| lab.owner(request.address, request.port) != Some(&request.server));
+    let mut figures = format!("{} requests", requests.len());
+    for (address, site) in SITES.into_iter().flat_map(|site| site.shared().map(|address| (address, site))) {
+        let of_it: Vec<_> = requests.iter().filter(|request| request.address == address).collect();
+        let servers = lab.servers.iter().filter(|s| of_it.iter().any(|request| request.server == s.name));
+        figures += &format!("; {} from {address} by {} servers of {}", of_it.len(), servers.count(), site.name);
+    }
+    if let Some(request) = wrong {
+        figures += &format!("; {request:?}");
+    }
+    let complete = requests.len() >= wanted && requests.iter().all(|request| request.status == 200);
+    report.check(wrong.is_none() && complete, "each was asked for from a port of the server that asked", figures);
+    Ok(())
+}
+
+/// Both data centres got about half of what came for each, and none of it was lost.
+fn check_ways(lab: &Lab, report: &mut Report, counts: &[Counts]) {
+    let all = |count: &dyn Fn(&Counts) -> u64| counts.iter().map(count).sum::<u64>();
+    for site in SITES {
+        let servers = lab.servers.iter().filter(|server| server.place.site == site);
+        let arrived: u64 = servers.map(|server| all(&|counts| counts.to(&server.name))).sum();
+        let detour = all(&|counts| counts.to(site.name));
+        let percent = 100 * detour / arrived.max(1);
+        let what = format!("about half of {}'s packets came by way of {}", site.name, site.other().name);
+        report.check((30..=70).contains(&percent), &what, format_args!("{detour} of {arrived}, {percent} %"));
+    }
+    let idle = lab.forwarders.iter().zip(counts).filter(|(_, counts)| counts.targets.values().sum::<u64>() == 0);
+    let shares = counts.iter().map(|counts| counts.targets.values().sum::<u64>().to_string());
+    let shares = shares.collect::<Vec<_>>().join(", ");
+    report.check(idle.count() == 0, "each forwarder had its share", format_args!("{shares} packets"));
+    // What is too big for the way is dropped, and its sender told: that is how it learns.
+    let lost = |counts: &Counts| counts.drops.iter().filter(|(name, _)| *name != "too_big").map(|(_, n)| n).sum();
+    let too_big = all(&|counts| counts.dropped("too_big"));
+    let lost: u64 = all(&lost);
+    let figures = format!("{lost} dropped, beside {too_big} that were too big for their way");
+    report.check(lost == 0, "the forwarders lost none", figures);
+}
