@@ -61,7 +61,7 @@ impl Order {
         let config = folder.join("curl.conf");
         fs::write(&config, list)?;
         let mut command = server.command(self.agent, "curl")?;
-        command.args(["--parallel", "--parallel-immediate", "--parallel-max", "16", "--fail", "--no-progress-meter"]);
+        command.args(["--parallel", "--parallel-immediate", "--fail", "--no-progress-meter"]);
         command.arg("--cacert").arg(certificate()).arg(format!("-{}", self.family));
         command.args(["--header", "Connection: close", "--header", &format!("X-Server: {}", server.name)]);
         command.args(self.options.split_whitespace()).arg("--config").arg(&config);

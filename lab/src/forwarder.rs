@@ -73,14 +73,26 @@ impl Forwarder {
         self.process.is_some()
     }
 
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
     /// The JSON answer of `sluice WORDS`.
     ///
     /// # Errors
     /// The command fails.
     pub(crate) fn ask(&self, words: &[&str]) -> Result<Value> {
         let mut command = Command::new(beside("sluice")?);
-        command.args(words).arg("--json").arg("--socket").arg(self.folder.join("control.sock"));
+        command.args(words).arg("--json").arg("--socket").arg(self.socket());
         Ok(serde_json::from_str(&run(&mut command)?)?)
+    }
+
+    /// Gives it another table, which a restart finds as well; returns when every worker forwards by it.
+    pub(crate) fn reload(&self, table: &Value) -> Result<()> {
+        let file = self.folder.join("table.json");
+        fs::write(&file, table.to_string())?;
+        let path = file.to_str().context("a path in UTF-8")?;
+        self.ask(&["reload", path]).with_context(|| self.place.forwarder()).map(drop)
     }
 
     /// Why it is not in service, or what it is not well with; nothing if all is well.
@@ -161,7 +173,7 @@ ipv6 = "{ipv6}"
 flow_key = "5eed5eed5eed5eed5eed5eed5eed5eed"
 [[device]]
 name = "wan0"
-vdev = "net_af_packet0,iface=wan0,framecnt=4096"
+vdev = "net_af_xdp0,iface=wan0"
 mac = "02:00:00:00:{site_number:02x}:{number:02x}"
 mtu = {MTU}
 kernel = "wan0-k"
@@ -181,10 +193,6 @@ listen = "127.0.0.1:9465"
 [readiness]
 interface = "sluice-ready"
 settle = 0
-# Slices and whole addresses move: that is what the lab is for.
-[guards]
-max_removed_percent = 100
-max_moved_percent = 100
 "#,
         name = site.name,
         ipv4 = site.underlay4(place.number),

@@ -4,8 +4,8 @@
 //! has. That process in turn is killed with whoever started the lab, be it by `kill -9`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! All of it: the network with what runs in it.
 
-use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -14,7 +12,7 @@ use crate::network::Network;
 use crate::origin::Origin;
 use crate::plan::{self, EGRESS, INTERNET, ORIGIN, SITES, Site};
 use crate::report::Report;
-use crate::run::{FOLDER, wait_for};
+use crate::run::wait_for;
 use crate::server::Server;
 
 /// The lab, up and running.
@@ -67,9 +65,8 @@ impl Lab {
         let mut troubles = String::new();
         let time = wait_for("all forwarders are announced", || {
             let running = self.forwarders.iter().filter(|forwarder| forwarder.runs());
-            let mut wrong = running.filter_map(|forwarder| {
-                Some(format!("{}: {}", forwarder.place.forwarder(), forwarder.troubles()?))
-            });
+            let mut wrong = running
+                .filter_map(|forwarder| Some(format!("{}: {}", forwarder.place.forwarder(), forwarder.troubles()?)));
             troubles = wrong.next().unwrap_or_default();
             troubles.is_empty() && self.ways_in().is_ok_and(|ways| ways)
         });
@@ -99,15 +96,12 @@ impl Lab {
         change(&mut table);
         let generation = table["generation"].as_u64().context("a generation")? + 1;
         table["generation"] = json!(generation);
-        let file = Path::new(FOLDER).join("table.json");
-        fs::write(&file, table.to_string())?;
-        let file = file.to_str().context("a path in UTF-8")?;
         // Who is to receive more hears of it before packets come.
         for server in &self.servers {
             server.follow(&table)?;
         }
         for forwarder in self.forwarders.iter().filter(|forwarder| forwarder.runs()) {
-            forwarder.ask(&["reload", file]).with_context(|| forwarder.place.forwarder())?;
+            forwarder.reload(&table)?;
         }
         self.table = table;
         Ok(())
@@ -121,9 +115,22 @@ impl Lab {
             .collect()
     }
 
+    /// A forwarder by its name.
+    pub(crate) fn forwarder(&mut self, name: &str) -> Result<&mut Forwarder> {
+        let found = self.forwarders.iter_mut().find(|forwarder| forwarder.place.forwarder() == name);
+        found.with_context(|| format!("there is no forwarder {name}"))
+    }
+
     /// A server by its name.
     pub(crate) fn server(&self, name: &str) -> Result<&Server> {
         self.servers.iter().find(|server| server.name == name).with_context(|| format!("there is no server {name}"))
+    }
+
+    /// A port in the middle of what a server has of an address.
+    pub(crate) fn port_of(&self, address: IpAddr, server: &str) -> Result<u16> {
+        let slices = (0..=u16::MAX).step_by(plan::SLICE as usize);
+        let mut own = slices.filter(|first| self.owner(address, *first) == Some(server));
+        Ok(own.next().with_context(|| format!("{server} owns nothing of {address}"))? + 1000)
     }
 
     /// Who owns a port of an address, by the table's own document.

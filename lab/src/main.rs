@@ -13,6 +13,7 @@ mod network;
 mod origin;
 mod plan;
 mod report;
+mod rpc;
 mod run;
 mod server;
 mod shell;
@@ -48,11 +49,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = if arguments.inside {
-        inside(&arguments)
-    } else {
-        run::possible().and_then(|()| house::keep())
-    };
+    let result = if arguments.inside { inside(&arguments) } else { run::possible().and_then(|()| house::keep()) };
     result.unwrap_or_else(|error| {
         eprintln!("lab: {error:#}");
         ExitCode::FAILURE

@@ -35,6 +35,8 @@ impl Netns {
             // All that comes in the lab comes from one place: its errors are not a flood.
             ("ipv4.icmp_ratelimit", "0"),
             ("ipv6.icmp.ratelimit", "0"),
+            // A router is known by the address that a packet came to, as usual.
+            ("ipv4.icmp_errors_use_inbound_ifaddr", "1"),
         ] {
             netns.set(setting, value)?;
         }

@@ -37,6 +37,11 @@ pub(crate) fn certificate() -> PathBuf {
     folder().join("certificate.pem")
 }
 
+/// The large file.
+pub(crate) fn large() -> PathBuf {
+    folder().join("files").join(file(LARGE.0))
+}
+
 /// Checksums of its files as `sha256sum` writes them: sum, two spaces, name.
 pub(crate) fn checksums() -> Result<String> {
     run(words("sha256sum").current_dir(folder().join("files")).args((1..=FILES + 1).map(file)))
@@ -48,7 +53,7 @@ pub(crate) fn file(number: u64) -> String {
 }
 
 /// The name of the large file, and its bytes.
-pub(crate) const LARGE: (u64, u64) = (FILES + 1, 8 << 20);
+pub(crate) const LARGE: (u64, u64) = (FILES + 1, 4 << 20);
 
 impl Origin {
     pub(crate) fn start(netns: &Netns) -> Result<Self> {
@@ -57,22 +62,38 @@ impl Origin {
         let sizes = (1..=FILES).map(|number| (number, number * STEP)).chain([LARGE]);
         for (number, size) in sizes {
             let to = files.join(file(number));
-            run(words(&format!("dd status=none if=/dev/urandom bs={size} count=1 iflag=fullblock")).arg(format!("of={}", to.display())))?;
+            run(words(&format!("dd status=none if=/dev/urandom bs={size} count=1 iflag=fullblock"))
+                .arg(format!("of={}", to.display())))?;
         }
         let key = folder().join("key.pem");
         run(words("openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2")
             .args(["-subj", &format!("/CN={DOMAIN}"), "-addext", &format!("subjectAltName=DNS:{DOMAIN}")])
-            .arg("-keyout").arg(&key).arg("-out").arg(certificate()))?;
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(certificate()))?;
         let config = folder().join("nginx.conf");
         fs::write(&config, nginx()).context("nginx' configuration")?;
         // Whoever asks for the name, in the lab and in its shell, asks this DNS.
         let resolver = folder().join("resolv.conf");
         fs::write(&resolver, format!("nameserver {ORIGIN4}\noptions timeout:1 attempts:5\n"))?;
         run(words("mount --bind").arg(&resolver).arg("/etc/resolv.conf"))?;
-        let answer = format!(r#"read n; head -c "$n" {}"#, files.join(file(LARGE.0)).display());
-        let mut commands = vec![(netns.command("nginx"), "nginx"), (netns.command("dnsmasq"), "dnsmasq"), (netns.command("iperf3"), "iperf3")];
+        let answer = format!(r#"read n; head -c "$n" {}"#, large().display());
+        let mut commands = vec![
+            (netns.command("nginx"), "nginx"),
+            (netns.command("dnsmasq"), "dnsmasq"),
+            (netns.command("iperf3"), "iperf3"),
+        ];
         commands[0].0.arg("-c").arg(&config);
-        commands[1].0.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root", "--log-facility=-"]);
+        commands[1].0.args([
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--pid-file=",
+            "--user=root",
+            "--log-facility=-",
+        ]);
         commands[1].0.arg(format!("--address=/{DOMAIN}/{ORIGIN4}")).arg(format!("--address=/{DOMAIN}/{ORIGIN6}"));
         commands[2].0.arg("--server");
         for family in ["UDP4", "UDP6"] {

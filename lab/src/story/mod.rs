@@ -2,6 +2,9 @@
 //! The story, a step a file. A step says what it does, and checks what came of it.
 
 mod downloads;
+mod errors;
+mod failure;
+mod reloads;
 
 use anyhow::Result;
 
@@ -16,11 +19,16 @@ pub(crate) struct Step {
 }
 
 /// All steps, in the order in which they are told.
-pub(crate) const STEPS: [Step; 1] = [Step {
-    name: "downloads",
-    title: "six servers share two addresses, and download at the same time",
-    tell: downloads::tell,
-}];
+pub(crate) const STEPS: [Step; 4] = [
+    Step {
+        name: "downloads",
+        title: "six servers share two addresses, and download at the same time",
+        tell: downloads::tell,
+    },
+    Step { name: "errors", title: "what is no plain answer finds its server, too", tell: errors::tell },
+    Step { name: "reloads", title: "tables change fifty times a second meanwhile", tell: reloads::tell },
+    Step { name: "failure", title: "a forwarder dies while it carries downloads", tell: failure::tell },
+];
 
 impl Step {
     /// Tells it. One that can't go on has failed.
