@@ -19,7 +19,7 @@ title = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps build demo lab-appliance test fuzz fmt lint bench instructions deny install package words clean
+.PHONY: help deps build demo lab lab-shell lab-appliance test fuzz fmt lint bench instructions deny install package words clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,9 +34,18 @@ build: deps ## Build sluice, sluiced, sluice-agent, the demo and the lab in rele
 	$(CARGO) build --release --locked -p agent
 	@! ldd $(TARGET)/release/sluice-agent | grep librte   # nor has a server
 	$(CARGO) build --release --locked -p forwarder --bin sluiced --features dpdk
+	$(CARGO) build --release --locked -p lab
 
 demo: build ## Forward real frames through DPDK, and swap the table meanwhile
 	@$(TARGET)/release/examples/demo
+
+lab: build ## Two data centres and an Internet in network namespaces, and a story that checks itself (as root)
+	@.ci/deps lab
+	@$(TARGET)/release/lab --picture $(TARGET)/lab.svg
+
+lab-shell: build ## The same with a prompt in it instead of the story (as root)
+	@.ci/deps lab
+	@$(TARGET)/release/lab --shell
 
 lab-appliance: build ## Show a whole appliance in network namespaces: BGP, a flood, a drain (as root)
 	@.ci/deps test
@@ -53,7 +62,7 @@ test: lint ## Run every check and every test
 	$(loom) -p tables --test generation_loom
 	$(loom) -p forwarder --lib seqlock
 	$(call title,tests with DPDK)
-	$(CARGO) $(run) -p dpdk-sys -p forwarder --features forwarder/dpdk
+	$(CARGO) $(run) -p dpdk-sys -p forwarder -p lab --features forwarder/dpdk,lab/dpdk
 	$(call title,instructions a packet)
 	$(CARGO) build --release --locked -p benches --bin pipeline
 	@benches/instructions $(TARGET)/release/pipeline
@@ -82,7 +91,7 @@ lint: deps ## Check the format, and run clippy with warnings as errors
 	$(call title,clippy without DPDK)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(call title,clippy with DPDK)
-	$(CARGO) clippy --locked --workspace --all-targets --features forwarder/dpdk,benches/dpdk -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features forwarder/dpdk,benches/dpdk,lab/dpdk -- -D warnings
 
 bench: ## Measure everything beside its goals: some minutes on an idle machine (BENCH='--quick' for fewer)
 	@.ci/deps bench

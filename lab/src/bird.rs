@@ -2,8 +2,7 @@
 //! BIRD: on each forwarder, on each data centre's router and on the Internet's. It alone says where packets go.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -11,39 +10,26 @@ use crate::netns::Netns;
 use crate::plan::{self, BACKBONE, EGRESS, Place, SITES, Site, Wire};
 use crate::run::{self, FOLDER, daemon, run, wait_for, words};
 
-/// A running BIRD.
-pub(crate) struct Bird {
-    socket: PathBuf,
-    _process: Child,
+/// Starts one in a namespace and waits until it can be asked. It runs as long as the lab does.
+pub(crate) fn start(netns: &Netns, config: &str) -> Result<()> {
+    let path = |kind: &str| Path::new(FOLDER).join(format!("{}.bird.{kind}", netns.name));
+    fs::write(path("conf"), config).context("BIRD's configuration")?;
+    let mut command = netns.command("bird");
+    command.arg("-f").arg("-c").arg(path("conf")).arg("-s").arg(path("ctl")).arg("-P").arg(path("pid"));
+    let log = format!("{}.bird.log", netns.name);
+    daemon(&mut command, &log)?;
+    wait_for("BIRD answers", || run(words("birdc -s").arg(path("ctl")).args(["show", "status"])).is_ok())
+        .with_context(|| format!("BIRD of {} has said:{}", netns.name, run::log(&log)))?;
+    Ok(())
 }
 
-impl Bird {
-    /// Starts it in a namespace and waits until it can be asked.
-    pub(crate) fn start(netns: &Netns, config: &str) -> Result<Self> {
-        let path = |kind: &str| Path::new(FOLDER).join(format!("{}.bird.{kind}", netns.name));
-        fs::write(path("conf"), config).context("BIRD's configuration")?;
-        let mut command = netns.command("bird");
-        command.arg("-f").arg("-c").arg(path("conf")).arg("-s").arg(path("ctl")).arg("-P").arg(path("pid"));
-        let log = format!("{}.bird.log", netns.name);
-        let process = daemon(&mut command, &log)?;
-        let bird = Self { socket: path("ctl"), _process: process };
-        wait_for("BIRD answers", || bird.ask("show status").is_ok())
-            .with_context(|| format!("BIRD of {} has said:{}", netns.name, run::log(&log)))?;
-        Ok(bird)
-    }
-
-    /// What `birdc WORDS` prints.
-    pub(crate) fn ask(&self, text: &str) -> Result<String> {
-        run(words("birdc").arg("-s").arg(&self.socket).args(text.split_whitespace()))
-    }
-}
-
-/// What all of them have in common. A session ends after a second and a half without BFD's packets.
+/// What all of them have in common. A session ends after two and a half seconds without
+/// BFD's packets: less is possible where routers do not share two cores with all of an Internet.
 const COMMON: &str = r#"
 log stderr all;
 timeformat protocol iso long ms;
 protocol device { scan time 10; }
-protocol bfd { interface "*" { interval 300 ms; multiplier 5; }; }
+protocol bfd { interface "*" { interval 500 ms; multiplier 5; }; }
 template bgp peer {
     hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2; graceful restart off;
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::bird::{self, Bird};
+use crate::bird;
 use crate::netns::Netns;
 use crate::plan::Place;
 use crate::run::{self, FOLDER, beside, daemon, run, wait_for, words};
@@ -23,7 +23,6 @@ pub(crate) struct Forwarder {
     netns: Netns,
     folder: PathBuf,
     process: Option<Child>,
-    _bird: Bird,
 }
 
 impl Forwarder {
@@ -39,8 +38,8 @@ impl Forwarder {
         let mut announce = Command::new(beside("sluice")?);
         announce.args(["table", "announce", "--daemon", "bird", "--underlay", &own[0], "--underlay", &own[1]]);
         let announced = run(announce.arg(folder.join("table.json")))?;
-        let bird = Bird::start(netns, &bird::forwarder(place, &announced))?;
-        let mut forwarder = Self { place, netns: netns.clone(), folder, process: None, _bird: bird };
+        bird::start(netns, &bird::forwarder(place, &announced))?;
+        let mut forwarder = Self { place, netns: netns.clone(), folder, process: None };
         forwarder.launch()?;
         Ok(forwarder)
     }

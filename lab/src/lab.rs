@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::bird::{self, Bird};
+use crate::bird;
 use crate::forwarder::{Counts, Forwarder};
 use crate::network::Network;
 use crate::origin::Origin;
@@ -21,13 +21,10 @@ pub(crate) struct Lab {
     pub(crate) origin: Origin,
     pub(crate) forwarders: Vec<Forwarder>,
     pub(crate) servers: Vec<Server>,
-    /// Of the data centres' routers, in the order of [`SITES`].
-    pub(crate) routers: Vec<Bird>,
-    pub(crate) internet: Bird,
     /// The table that all have.
     pub(crate) table: Value,
-    /// Downloads of each server by each family, where it is not the story that says it.
-    pub(crate) downloads: Option<u64>,
+    /// Whether a step is to be told with little patience, since it is to fail.
+    pub(crate) quick: bool,
     /// What the forwarders counted while everybody downloaded.
     pub(crate) talk: Option<Vec<Counts>>,
 }
@@ -38,10 +35,9 @@ impl Lab {
         report.say(format_args!("{} network namespaces are wired", network.names().count()));
         let origin = Origin::start(network.named(ORIGIN)?)?;
         report.say("the origin serves HTTP, HTTPS, DNS, iperf3 and datagrams");
-        let internet = Bird::start(network.named(INTERNET)?, &bird::internet())?;
-        let mut routers = vec![];
+        bird::start(network.named(INTERNET)?, &bird::internet())?;
         for site in SITES {
-            routers.push(Bird::start(network.named(site.short)?, &bird::router(site))?);
+            bird::start(network.named(site.short)?, &bird::router(site))?;
         }
         let table = plan::table();
         let mut forwarders = vec![];
@@ -54,7 +50,7 @@ impl Lab {
             servers.push(Server::start(place, network.server(place)?, &table)?);
         }
         report.say("six sluice-agents run");
-        let lab = Self { network, origin, forwarders, servers, routers, internet, table, downloads: None, talk: None };
+        let lab = Self { network, origin, forwarders, servers, table, quick: false, talk: None };
         let time = lab.wait_until_announced()?;
         report.say(format_args!("everything is announced and has a next hop ({time:.1} s)"));
         Ok(lab)
@@ -91,9 +87,9 @@ impl Lab {
     }
 
     /// Gives all a changed table under the next generation; returns when every worker forwards by it.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Value)) -> Result<()> {
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<()> {
         let mut table = self.table.clone();
-        change(&mut table);
+        change(&mut table)?;
         let generation = table["generation"].as_u64().context("a generation")? + 1;
         table["generation"] = json!(generation);
         // Who is to receive more hears of it before packets come.

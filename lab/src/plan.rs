@@ -30,6 +30,10 @@ pub(crate) const ORIGIN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 
 pub(crate) const NOBODY4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 99);
 pub(crate) const NOBODY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x99);
 
+/// Addresses of one server alone, which are going to move.
+pub(crate) const MOVING4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
+pub(crate) const MOVING6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xe, 3, 0, 0, 0, 1);
+
 /// What is announced: egress addresses of both families.
 pub(crate) const EGRESS: [&str; 2] = ["198.51.100.0/24", "2001:db8:e::/48"];
 /// Ports in a slice.
@@ -172,9 +176,15 @@ pub(crate) fn table() -> Value {
         for (address, length) in site.shared().into_iter().zip([32, 128]) {
             egress.push(json!({
                 "prefix": format!("{address}/{length}"), "datacenter": site.name,
-                "slices": { "ports": SLICE, "owners": owners }, "tags": { "country": country },
+                "slices": { "ports": SLICE, "owners": owners }, "tags": { "country": country, "use": "web" },
             }));
         }
+    }
+    for (address, length) in [(IpAddr::V4(MOVING4), 32), (IpAddr::V6(MOVING6), 128)] {
+        egress.push(json!({
+            "prefix": format!("{address}/{length}"), "datacenter": LHR.name, "server": Place { site: LHR, number: 1 }.server(),
+            "tags": { "use": "mail" },
+        }));
     }
     egress.extend(EGRESS.map(|prefix| json!({ "prefix": prefix, "unassigned": true })));
     json!({ "version": 1, "generation": 1, "datacenters": datacenters, "servers": servers, "egress": egress })

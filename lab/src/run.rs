@@ -84,6 +84,17 @@ pub(crate) fn log(name: &str) -> String {
     lines.iter().skip(lines.len().saturating_sub(12)).fold(String::new(), |all, line| format!("{all}\n    {line}"))
 }
 
+/// Copies what all daemons have logged.
+pub(crate) fn copy_logs(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let logs = run(&mut words(&format!("find {FOLDER} -type f -name *log -printf %P\\n")))?;
+    for log in logs.lines() {
+        let to = folder.join(log.replace('/', "."));
+        std::fs::copy(Path::new(FOLDER).join(log), &to).with_context(|| to.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// Waits until something is so; how long that took.
 ///
 /// # Errors

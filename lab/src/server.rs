@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -61,21 +61,25 @@ impl Server {
         ask(&self.folder, words)
     }
 
-    /// A command that the agent lets use what the server owns. Options of the agent come first, before the program.
+    /// The sum of a metric over all its labels, by the beginning of its name.
+    pub(crate) fn metric(&self, name: &str) -> Result<Option<u64>> {
+        let page = self.netns.run("curl --silent --fail --max-time 10 http://127.0.0.1:9466/metrics")?;
+        let lines = page.lines().filter(|line| line.starts_with(name));
+        let values: Vec<f64> = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
+        Ok((!values.is_empty()).then(|| values.iter().sum::<f64>() as u64))
+    }
+
+    /// A command that the agent lets use what the server owns and `options` of the agent choose.
     pub(crate) fn command(&self, options: &[&str], program: impl AsRef<OsStr>) -> Result<Command> {
         let mut command = self.netns.command(beside("sluice-agent")?);
         command.arg("exec").arg("--socket").arg(socket(&self.folder)).args(options).arg("--").arg(program);
         command.stdin(Stdio::null());
         Ok(command)
     }
-
-    /// Runs such a command by words; what came of it.
-    pub(crate) fn exec(&self, text: &str) -> Result<Output> {
-        let mut words = text.split_whitespace();
-        let mut command = self.command(&[], words.next().unwrap_or_default())?;
-        command.args(words).output().with_context(|| format!("{command:?}"))
-    }
 }
+
+/// Has a program use what the servers share.
+pub(crate) const WEB: &[&str] = &["--tag", "use=web"];
 
 fn socket(folder: &Path) -> PathBuf {
     folder.join("agent.sock")

@@ -12,6 +12,7 @@ use crate::lab::Lab;
 use crate::origin::FILES;
 use crate::plan::SITES;
 use crate::report::Report;
+use crate::server::WEB;
 
 /// Downloads of each server by each address family.
 const EACH: u64 = 300;
@@ -21,7 +22,7 @@ pub(super) fn start(lab: &Lab, each: u64, options: &'static str) -> Result<Vec<D
     let mut all = vec![];
     for (server, family) in lab.servers.iter().flat_map(|server| ['4', '6'].map(|family| (server, family))) {
         let files = (0..each).map(|index| 1 + index * 7 % FILES).collect();
-        all.push(Order { files, family, options, agent: &[] }.start(server)?);
+        all.push(Order { files, family, options, agent: WEB }.start(server)?);
     }
     Ok(all)
 }
@@ -53,9 +54,13 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
 }
 
 fn start_all(lab: &Lab, report: &Report) -> Result<Vec<Downloads>> {
-    let each = lab.downloads.unwrap_or(EACH);
+    let (each, options) = if lab.quick {
+        (20, "--parallel-max 16 --connect-timeout 4 --max-time 15")
+    } else {
+        (EACH, "--parallel-max 16 --connect-timeout 20 --max-time 90")
+    };
     report.say(format_args!("{} downloads, each by a connection of its own, every tenth by HTTPS", 12 * each));
-    start(lab, each, "--parallel-max 16 --connect-timeout 20 --max-time 90")
+    start(lab, each, options)
 }
 
 /// Whoever asked did so from what it owns: the origin knows the name, the address and the port.

@@ -11,6 +11,7 @@ use crate::origin::LARGE;
 use crate::plan::{EGRESS, LHR};
 use crate::report::Report;
 use crate::run::wait_for;
+use crate::server::WEB;
 
 /// Who is killed.
 const VICTIM: &str = "lhr-f1";
@@ -21,7 +22,7 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
         for family in ['4', '6'] {
             // Ten seconds each.
             let options = "--limit-rate 400k --max-time 60";
-            downloads.push(Order { files: vec![LARGE.0; 4], family, options, agent: &[] }.start(server)?);
+            downloads.push(Order { files: vec![LARGE.0; 4], family, options, agent: WEB }.start(server)?);
         }
     }
     let carried =

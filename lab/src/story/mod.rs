@@ -4,6 +4,7 @@
 mod downloads;
 mod errors;
 mod failure;
+mod moves;
 mod reloads;
 
 use anyhow::Result;
@@ -19,7 +20,7 @@ pub(crate) struct Step {
 }
 
 /// All steps, in the order in which they are told.
-pub(crate) const STEPS: [Step; 4] = [
+pub(crate) const STEPS: [Step; 5] = [
     Step {
         name: "downloads",
         title: "six servers share two addresses, and download at the same time",
@@ -27,6 +28,7 @@ pub(crate) const STEPS: [Step; 4] = [
     },
     Step { name: "errors", title: "what is no plain answer finds its server, too", tell: errors::tell },
     Step { name: "reloads", title: "tables change fifty times a second meanwhile", tell: reloads::tell },
+    Step { name: "moves", title: "slices and addresses change hands under open connections", tell: moves::tell },
     Step { name: "failure", title: "a forwarder dies while it carries downloads", tell: failure::tell },
 ];
 

@@ -34,7 +34,7 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
     });
     // What all are left with is what the lab has, under a generation of its own.
     lab.table["generation"] = tables.last().context("tables")?["generation"].clone();
-    lab.change(|_| ())?;
+    lab.change(|_| Ok(()))?;
     let outcome = downloads::end(downloads)?;
     for (forwarder, result) in lab.forwarders.iter().zip(results) {
         let Reloaded { done, rate, slowest } = result?;
