@@ -61,12 +61,12 @@ impl Server {
         ask(&self.folder, words)
     }
 
-    /// The sum of a metric over all its labels, by the beginning of its name.
-    pub(crate) fn metric(&self, name: &str) -> Result<Option<u64>> {
+    /// The sum of all samples of metrics whose name begins so and whose labels have a word.
+    pub(crate) fn metric(&self, name: &str, word: &str) -> Result<u64> {
         let page = self.netns.run("curl --silent --fail --max-time 10 http://127.0.0.1:9466/metrics")?;
-        let lines = page.lines().filter(|line| line.starts_with(name));
-        let values: Vec<f64> = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
-        Ok((!values.is_empty()).then(|| values.iter().sum::<f64>() as u64))
+        let lines: Vec<_> = page.lines().filter(|line| line.starts_with(name) && line.contains(word)).collect();
+        ensure!(!lines.is_empty(), "the agent of {} has no metric {name} with {word}", self.name);
+        Ok(lines.iter().filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64)
     }
 
     /// A command that the agent lets use what the server owns and `options` of the agent choose.

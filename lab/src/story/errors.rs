@@ -51,7 +51,8 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
 fn path_mtu(lab: &Lab, report: &mut Report, server: &str, family: char, address: IpAddr) -> Result<()> {
     lab.origin.forget_paths()?;
     let before = lab.counts()?;
-    let order = Order { files: vec![LARGE.0], family, options: "--max-time 10", agent: WEB };
+    let options = if lab.quick { "--max-time 5" } else { "--max-time 20" };
+    let order = Order { files: vec![LARGE.0], family, options, agent: WEB };
     let outcome = order.start(lab.server(server)?)?.end(&Checksums::new()?)?;
     let counts = lab.counts()?;
     let told = |count: &dyn Fn(&Counts) -> u64| -> u64 {
@@ -135,7 +136,7 @@ fn traceroute(lab: &Lab, report: &mut Report, server: &Server) -> Result<()> {
     let ways = [[wire.v4[0].into(), transit.v4[0].into()], [wire.v6[0].into(), transit.v6[0].into()]];
     for ((own, origin), way) in server.place.site.shared().into_iter().zip(ORIGINS).zip(ways) {
         let port = lab.port_of(own, &server.name)?;
-        let said = server.netns.run(&format!("traceroute -n -q 1 -w 3 -m 5 -s {own} --sport={port} {origin}"))?;
+        let said = server.netns.run(&format!("traceroute -n -q 1 -w 2 -m 4 -s {own} --sport={port} {origin}"))?;
         let hops: Vec<_> = said.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
         let [first, second]: [IpAddr; 2] = way;
         let expected = [first, second, origin].map(|address| address.to_string());

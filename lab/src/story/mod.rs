@@ -4,6 +4,7 @@
 mod downloads;
 mod errors;
 mod failure;
+mod guard;
 mod moves;
 mod reloads;
 
@@ -20,7 +21,7 @@ pub(crate) struct Step {
 }
 
 /// All steps, in the order in which they are told.
-pub(crate) const STEPS: [Step; 5] = [
+pub(crate) const STEPS: [Step; 6] = [
     Step {
         name: "downloads",
         title: "six servers share two addresses, and download at the same time",
@@ -30,6 +31,7 @@ pub(crate) const STEPS: [Step; 5] = [
     Step { name: "reloads", title: "tables change fifty times a second meanwhile", tell: reloads::tell },
     Step { name: "moves", title: "slices and addresses change hands under open connections", tell: moves::tell },
     Step { name: "failure", title: "a forwarder dies while it carries downloads", tell: failure::tell },
+    Step { name: "guard", title: "who sends from a port of another's is stopped and named", tell: guard::tell },
 ];
 
 impl Step {

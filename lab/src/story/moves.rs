@@ -145,10 +145,10 @@ impl Move {
 
 /// Sockets that a server has with what it does not own any more.
 fn draining(lab: &Lab, server: &str) -> Result<u64> {
-    Ok(lab.server(server)?.metric("sluice_agent_draining_sockets")?.unwrap_or_default())
+    lab.server(server)?.metric("sluice_agent_draining_sockets", "")
 }
 
 /// Packets without a socket that a server has passed on.
 fn passed_on(lab: &Lab, server: &str) -> Result<u64> {
-    Ok(lab.server(server)?.metric("sluice_agent_passed_on")?.unwrap_or_default())
+    lab.server(server)?.metric("sluice_agent_receive_packets_total", "passed_on_")
 }
