@@ -14,7 +14,7 @@ use crate::run::{self, FOLDER, daemon, run, wait_for, words};
 pub(crate) fn start(netns: &Netns, config: &str) -> Result<()> {
     let path = |kind: &str| Path::new(FOLDER).join(format!("{}.bird.{kind}", netns.name));
     fs::write(path("conf"), config).context("BIRD's configuration")?;
-    let mut command = netns.command("bird");
+    let mut command = netns.first("bird");
     command.arg("-f").arg("-c").arg(path("conf")).arg("-s").arg(path("ctl")).arg("-P").arg(path("pid"));
     let log = format!("{}.bird.log", netns.name);
     daemon(&mut command, &log)?;

@@ -21,6 +21,8 @@ pub(crate) struct Order {
     pub(crate) files: Vec<u64>,
     /// Of one address family alone: `4` or `6`.
     pub(crate) family: char,
+    /// Whether each is to take its time: ten seconds for the large file.
+    pub(crate) slow: bool,
     /// More of curl's options.
     pub(crate) options: &'static str,
     /// Options of `sluice-agent exec`.
@@ -55,7 +57,8 @@ impl Order {
         let mut list = String::new();
         for (index, number) in self.files.iter().enumerate() {
             let scheme = if index % 10 == 9 { "https" } else { "http" };
-            let url = format!("{scheme}://{DOMAIN}/{}", file(*number));
+            let folder_there = if self.slow { "slow/" } else { "" };
+            let url = format!("{scheme}://{DOMAIN}/{folder_there}{}", file(*number));
             writeln!(list, "url = \"{url}\"\noutput = \"{}\"", folder.join(index.to_string()).display())?;
         }
         let config = folder.join("curl.conf");

@@ -46,7 +46,7 @@ impl Forwarder {
 
     /// Starts the daemon and waits until it answers.
     pub(crate) fn launch(&mut self) -> Result<()> {
-        let mut command = self.netns.command(beside("sluiced")?);
+        let mut command = self.netns.first(beside("sluiced")?);
         command.arg("--config").arg(self.folder.join("sluice.toml"));
         let mut process = daemon(&mut command, &format!("{}/log", self.place.forwarder()))?;
         let name = self.place.forwarder();

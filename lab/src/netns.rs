@@ -50,6 +50,13 @@ impl Netns {
         command
     }
 
+    /// The same for what has a core of its own elsewhere, and is to come before those that load it here.
+    pub(crate) fn first(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command("nice");
+        command.args(["--adjustment", "-10"]).arg(program);
+        command
+    }
+
     /// Runs a command given by words in it; what it printed.
     pub(crate) fn run(&self, text: &str) -> Result<String> {
         let mut words = text.split_whitespace();

@@ -3,6 +3,7 @@
 //! and socat, which answers datagrams by as many bytes as they ask for.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
@@ -37,6 +38,14 @@ pub(crate) fn certificate() -> PathBuf {
     folder().join("certificate.pem")
 }
 
+/// An address and a port as socat has them, behind `TCP` or `UDP`.
+pub(crate) fn target(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V4(address) => format!("4:{address}:{port}"),
+        IpAddr::V6(address) => format!("6:[{address}]:{port}"),
+    }
+}
+
 /// The large file.
 pub(crate) fn large() -> PathBuf {
     folder().join("files").join(file(LARGE.0))
@@ -51,6 +60,9 @@ pub(crate) fn checksums() -> Result<String> {
 pub(crate) fn file(number: u64) -> String {
     format!("{number}.bin")
 }
+
+/// Bytes a second of a download that is to take ten seconds.
+const SLOW: u64 = 400 << 10;
 
 /// The name of the large file, and its bytes.
 pub(crate) const LARGE: (u64, u64) = (FILES + 1, 4 << 20);
@@ -130,7 +142,7 @@ impl Origin {
     }
 
     /// What it has learnt of the path to an address: its MTU.
-    pub(crate) fn path_mtu(&self, to: std::net::IpAddr) -> Result<Option<u32>> {
+    pub(crate) fn path_mtu(&self, to: IpAddr) -> Result<Option<u32>> {
         let text = self.netns.ip(&format!("route get {to}"))?;
         let mut words = text.split_whitespace().skip_while(|word| *word != "mtu");
         Ok(words.nth(1).and_then(|word| word.parse().ok()))
@@ -141,7 +153,7 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) server: String,
-    pub(crate) address: std::net::IpAddr,
+    pub(crate) address: IpAddr,
     pub(crate) port: u16,
     pub(crate) status: u16,
 }
@@ -174,6 +186,8 @@ http {{
         listen 443 ssl backlog=4096; listen [::]:443 ssl backlog=4096;
         ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
         root {folder}/files;
+        # By the sender: a client that is behind takes all that has come at once.
+        location /slow/ {{ alias {folder}/files/; limit_rate {SLOW}; }}
     }}
 }}
 "#

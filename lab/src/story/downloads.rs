@@ -22,7 +22,7 @@ pub(super) fn start(lab: &Lab, each: u64, options: &'static str) -> Result<Vec<D
     let mut all = vec![];
     for (server, family) in lab.servers.iter().flat_map(|server| ['4', '6'].map(|family| (server, family))) {
         let files = (0..each).map(|index| 1 + index * 7 % FILES).collect();
-        all.push(Order { files, family, options, agent: WEB }.start(server)?);
+        all.push(Order { files, family, slow: false, options, agent: WEB }.start(server)?);
     }
     Ok(all)
 }
@@ -38,6 +38,7 @@ pub(super) fn end(downloads: Vec<Downloads>) -> Result<Outcome> {
 
 pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
     let (before, asked_before) = (lab.counts()?, lab.origin.requests()?.len());
+    let received_before = Received::all(lab)?;
     let start = Instant::now();
     let outcome = end(start_all(lab, report)?)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -48,6 +49,7 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
         format_args!("{outcome}, in {seconds:.1} s"),
     );
     check_sources(lab, report, asked_before, outcome.wanted)?;
+    check_owners(report, &received_before, &Received::all(lab)?);
     check_ways(lab, report, &counts);
     lab.talk = Some(counts);
     Ok(())
@@ -81,6 +83,34 @@ fn check_sources(lab: &Lab, report: &mut Report, before: usize, wanted: usize) -
     Ok(())
 }
 
+/// What agents have counted, all of them together.
+struct Received {
+    packets: u64,
+    kept: u64,
+    passed_on: u64,
+}
+
+impl Received {
+    fn all(lab: &Lab) -> Result<Self> {
+        let mut all = Self { packets: 0, kept: 0, passed_on: 0 };
+        for server in &lab.servers {
+            all.packets += server.metric("sluice_agent_receive_packets_total", "")?;
+            all.kept += server.metric("sluice_agent_receive_kept_packets_total", "socket")?;
+            all.passed_on += server.metric("sluice_agent_receive_passed_on_packets_total", "")?;
+        }
+        Ok(all)
+    }
+}
+
+/// Each packet found a socket, or belonged to a connection that its owner had just closed; none came to another server.
+fn check_owners(report: &mut Report, before: &Received, now: &Received) {
+    let (packets, kept) = (now.packets - before.packets, now.kept - before.kept);
+    let (without, passed_on) = (packets.saturating_sub(kept), now.passed_on - before.passed_on);
+    let figures = format!("{packets} received, {without} without a socket, {passed_on} passed on");
+    let found = packets > 0 && passed_on == 0 && without * 100 <= packets;
+    report.check(found, "the answers found their sockets at the first server they came to", figures);
+}
+
 /// Both data centres got about half of what came for each, and none of it was lost.
 fn check_ways(lab: &Lab, report: &mut Report, counts: &[Counts]) {
     let all = |count: &dyn Fn(&Counts) -> u64| counts.iter().map(count).sum::<u64>();
@@ -96,15 +126,14 @@ fn check_ways(lab: &Lab, report: &mut Report, counts: &[Counts]) {
     let shares = counts.iter().map(|counts| counts.targets.values().sum::<u64>().to_string());
     let shares = shares.collect::<Vec<_>>().join(", ");
     report.check(idle.count() == 0, "each forwarder had its share", format_args!("{shares} packets"));
-    // What is too big for the way is dropped, and its sender told: that is how it learns. A device may be full for a moment.
+    // What is too big for the way is dropped, and its sender told: that is how it learns. On a busy machine a device may
+    // be full, or a session down, for a moment.
     let mut drops = BTreeMap::<&str, u64>::new();
     for (reason, number) in counts.iter().flat_map(|counts| &counts.drops).filter(|(_, number)| **number > 0) {
         *drops.entry(reason).or_default() += number;
     }
-    let harmless = drops.keys().all(|reason| ["too_big", "tx_full"].contains(reason));
-    report.check(
-        harmless,
-        "no forwarder met a packet that it did not know what to do with",
-        format_args!("drops {drops:?}"),
-    );
+    let harmless = drops.keys().all(|reason| ["too_big", "tx_full", "next_hop_unresolved"].contains(reason));
+    let few = 100 * drops.values().sum::<u64>() <= all(&|counts| counts.targets.values().sum());
+    let what = "no forwarder met a packet that it did not know what to do with";
+    report.check(harmless && few, what, format_args!("drops {drops:?}"));
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::curl::{Checksums, Order};
 use crate::forwarder::Counts;
 use crate::lab::Lab;
-use crate::origin::{CLOSED, LARGE, UDP};
+use crate::origin::{CLOSED, LARGE, UDP, target};
 use crate::plan::{CDG, LHR, NOBODY4, NOBODY6, ORIGIN4, ORIGIN6};
 use crate::report::Report;
 use crate::server::{Server, WEB};
@@ -52,7 +52,7 @@ fn path_mtu(lab: &Lab, report: &mut Report, server: &str, family: char, address:
     lab.origin.forget_paths()?;
     let before = lab.counts()?;
     let options = if lab.quick { "--max-time 5" } else { "--max-time 20" };
-    let order = Order { files: vec![LARGE.0], family, options, agent: WEB };
+    let order = Order { files: vec![LARGE.0], family, slow: false, options, agent: WEB };
     let outcome = order.start(lab.server(server)?)?.end(&Checksums::new()?)?;
     let counts = lab.counts()?;
     let told = |count: &dyn Fn(&Counts) -> u64| -> u64 {
@@ -144,13 +144,6 @@ fn traceroute(lab: &Lab, report: &mut Report, server: &Server) -> Result<()> {
         report.check(hops == expected, &what, hops.join(" "));
     }
     Ok(())
-}
-
-fn target(address: IpAddr, port: u16) -> String {
-    match address {
-        IpAddr::V4(address) => format!("4:{address}:{port}"),
-        IpAddr::V6(address) => format!("6:[{address}]:{port}"),
-    }
 }
 
 /// A talk that a server has by socat.

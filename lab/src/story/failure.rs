@@ -20,9 +20,8 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
     let mut downloads = vec![];
     for server in lab.servers.iter().filter(|server| server.place.site == LHR) {
         for family in ['4', '6'] {
-            // Ten seconds each.
-            let options = "--limit-rate 400k --max-time 60";
-            downloads.push(Order { files: vec![LARGE.0; 4], family, options, agent: WEB }.start(server)?);
+            let options = "--max-time 60";
+            downloads.push(Order { files: vec![LARGE.0; 4], family, slow: true, options, agent: WEB }.start(server)?);
         }
     }
     let carried =

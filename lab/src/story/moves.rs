@@ -2,17 +2,19 @@
 //! What is owned changes hands while its old owner has connections open: a slice to a neighbour, then whole addresses to the
 //! other data centre. The table names the old owner as `previous` until its last connection is over.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::curl::{Checksums, Order, Outcome};
 use crate::lab::Lab;
-use crate::origin::{FILES, LARGE};
-use crate::plan::{LHR, MOVING4, MOVING6, SLICE};
+use crate::origin::{FILES, LARGE, UDP, target};
+use crate::plan::{LHR, MOVING4, MOVING6, ORIGIN4, ORIGIN6, SLICE};
 use crate::report::Report;
 use crate::run::wait_for;
+use crate::server::Server;
 
 /// A change of hands.
 struct Move {
@@ -80,11 +82,14 @@ impl Move {
     fn tell(&self, lab: &mut Lab, report: &mut Report) -> Result<()> {
         let &Self { what, from, to, agent, give, .. } = self;
         let checksums = Checksums::new()?;
-        let slow = "--parallel-max 8 --limit-rate 400k --max-time 60";
         let mut old = vec![];
         for family in ['4', '6'] {
-            old.push(Order { files: vec![LARGE.0; 6], family, options: slow, agent }.start(lab.server(from)?)?);
+            old.push(
+                Order { files: vec![LARGE.0; 6], family, slow: true, options: "--max-time 60", agent }
+                    .start(lab.server(from)?)?,
+            );
         }
+        let talks = [ORIGIN4.into(), ORIGIN6.into()].map(|origin| talk(lab.server(from)?, agent, origin));
         // All of them are under way then.
         wait_for("the old owner's connections are open", || self.open(lab, from) >= 12)?;
         let (passed_before, asked_before) = (passed_on(lab, to)?, lab.origin.requests()?.len());
@@ -95,7 +100,7 @@ impl Move {
         for family in ['4', '6'] {
             let files = (0..100).map(|index| 1 + index % FILES).collect();
             let options = "--parallel-max 16 --connect-timeout 20 --max-time 60";
-            new.add(&Order { files, family, options, agent }.start(lab.server(to)?)?.end(&checksums)?);
+            new.add(&Order { files, family, slow: false, options, agent }.start(lab.server(to)?)?.end(&checksums)?);
         }
         let draining = draining(lab, from)?;
         let of_it = self.requests(lab, asked_before, to)?;
@@ -109,6 +114,12 @@ impl Move {
             outcome.add(&downloads.end(&checksums)?);
         }
         report.check(outcome.is_right(), &format!("the old connections of {from} go on to their end"), outcome);
+        let mut answers = 0;
+        for talk in talks {
+            answers += talk?.wait_with_output()?.stdout.len() / ANSWER;
+        }
+        let what = format!("so do the conversations over UDP of {from}");
+        report.check(answers == 2 * QUESTIONS, &what, format_args!("{answers} answers to {} questions", 2 * QUESTIONS));
         let passed = passed_on(lab, to)? - passed_before;
         report.check(passed > 0, &format!("{to} passed on what had no socket there"), format_args!("{passed} packets"));
         let mut left = 0;
@@ -116,22 +127,30 @@ impl Move {
             left = self::draining(lab, from).unwrap_or(u64::MAX);
             left == 0
         });
-        let figures =
-            over.map_or(format!("{left} sockets left"), |time| format!("0 sockets, {:.1} s later", time.as_secs_f64()));
+        let figures = over.map_or(format!("{left} sockets left: {:?}", self.sockets(lab, from)), |time| {
+            format!("0 sockets, {:.1} s later", time.as_secs_f64())
+        });
         report.check(left == 0, &format!("the end of the drain shows in the metrics of {from}"), figures);
         lab.change(|table| give(table, to, None))?;
-        let order = Order { files: vec![1; 10], family: '4', options: "--max-time 20", agent };
+        let order = Order { files: vec![1; 10], family: '4', slow: false, options: "--max-time 20", agent };
         let outcome = order.start(lab.server(to)?)?.end(&checksums)?;
         report.check(outcome.is_right(), "all is well when the table has forgotten the old owner", outcome);
         Ok(())
     }
 
-    /// TCP connections that a server has with what moves.
+    /// Sockets that a server has with what moves: their states, local and remote addresses.
+    fn sockets(&self, lab: &Lab, server: &str) -> Vec<String> {
+        let list = || lab.server(server)?.netns.run("ss -Htuan");
+        let moves = |line: &&str| {
+            let local = line.split_whitespace().nth(4).and_then(|word| word.parse::<SocketAddr>().ok());
+            local.is_some_and(|local| (self.is_moving)(local.ip(), local.port()))
+        };
+        list().unwrap_or_default().lines().filter(moves).map(str::to_owned).collect()
+    }
+
+    /// How many of them are TCP connections.
     fn open(&self, lab: &Lab, server: &str) -> usize {
-        let list = || lab.server(server)?.netns.run("ss -Htn state established");
-        let local = |line: &str| line.split_whitespace().nth(2)?.parse::<std::net::SocketAddr>().ok();
-        let addresses: Vec<_> = list().unwrap_or_default().lines().filter_map(local).collect();
-        addresses.iter().filter(|address| (self.is_moving)(address.ip().to_canonical(), address.port())).count()
+        self.sockets(lab, server).iter().filter(|line| line.starts_with("tcp") && line.contains("ESTAB")).count()
     }
 
     /// What a server has asked for since from what moves, by IPv4 and by IPv6.
@@ -143,6 +162,17 @@ impl Move {
     }
 }
 
+/// Datagrams of a conversation, one a second, and the bytes of each answer.
+const QUESTIONS: usize = 10;
+const ANSWER: usize = 100;
+
+/// Begins to ask the origin again and again from one socket.
+fn talk(server: &Server, agent: &[&str], origin: IpAddr) -> Result<Child> {
+    let to = target(origin, UDP);
+    let ask = format!("for n in $(seq {QUESTIONS}); do echo {ANSWER}; sleep 1; done | socat -t 2 - UDP{to}");
+    server.command(agent, "sh")?.args(["-c", &ask]).stdout(Stdio::piped()).spawn().context("a conversation")
+}
+
 /// Sockets that a server has with what it does not own any more.
 fn draining(lab: &Lab, server: &str) -> Result<u64> {
     lab.server(server)?.metric("sluice_agent_draining_sockets", "")
@@ -150,5 +180,5 @@ fn draining(lab: &Lab, server: &str) -> Result<u64> {
 
 /// Packets without a socket that a server has passed on.
 fn passed_on(lab: &Lab, server: &str) -> Result<u64> {
-    lab.server(server)?.metric("sluice_agent_receive_packets_total", "passed_on_")
+    lab.server(server)?.metric("sluice_agent_receive_passed_on_packets_total", "")
 }
