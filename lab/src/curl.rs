@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::origin::{self, certificate, file};
+use crate::origin::{self, SLOWLY, certificate, file};
 use crate::plan::DOMAIN;
 use crate::run::{run, words};
 use crate::server::Server;
@@ -57,8 +57,11 @@ impl Order {
         let mut list = String::new();
         for (index, number) in self.files.iter().enumerate() {
             let scheme = if index % 10 == 9 { "https" } else { "http" };
-            let folder_there = if self.slow { "slow/" } else { "" };
-            let url = format!("{scheme}://{DOMAIN}/{folder_there}{}", file(*number));
+            let url = if self.slow {
+                format!("http://{DOMAIN}:{SLOWLY}/{}", file(*number))
+            } else {
+                format!("{scheme}://{DOMAIN}/{}", file(*number))
+            };
             writeln!(list, "url = \"{url}\"\noutput = \"{}\"", folder.join(index.to_string()).display())?;
         }
         let config = folder.join("curl.conf");

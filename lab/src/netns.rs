@@ -74,6 +74,13 @@ impl Netns {
         run(self.command("sh").args(["-c", &format!("echo '{value}' >{path}")])).map(drop)
     }
 
+    /// The sum of some of the kernel's counters, by the names that `nstat` has for them.
+    pub(crate) fn counted(&self, names: &[&str]) -> Result<u64> {
+        let text = self.run(&format!("nstat --ignore --zeros --json {}", names.join(" ")))?;
+        let counters: serde_json::Value = serde_json::from_str(&text)?;
+        Ok(names.iter().filter_map(|name| counters["kernel"][name].as_u64()).sum())
+    }
+
     /// A wire to another one: an interface at each end, up, with the addresses of the wire's ends.
     pub(crate) fn wire(&self, other: &Self, names: [&str; 2], wire: Wire) -> Result<()> {
         self.cable(other, names)?;

@@ -61,8 +61,12 @@ pub(crate) fn file(number: u64) -> String {
     format!("{number}.bin")
 }
 
-/// Bytes a second of a download that is to take ten seconds.
-const SLOW: u64 = 400 << 10;
+/// The port where downloads take their time, and their bytes a second.
+///
+/// It is another one so that no new connection has the addresses and ports of an old one that is still open: two owners
+/// of a slice that moves know nothing of each other's connections.
+pub(crate) const SLOWLY: u16 = 8080;
+const RATE: u64 = 400 << 10;
 
 /// The name of the large file, and its bytes.
 pub(crate) const LARGE: (u64, u64) = (FILES + 1, 4 << 20);
@@ -186,8 +190,12 @@ http {{
         listen 443 ssl backlog=4096; listen [::]:443 ssl backlog=4096;
         ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
         root {folder}/files;
-        # By the sender: a client that is behind takes all that has come at once.
-        location /slow/ {{ alias {folder}/files/; limit_rate {SLOW}; }}
+    }}
+    server {{
+        listen {SLOWLY} backlog=4096; listen [::]:{SLOWLY} backlog=4096;
+        root {folder}/files;
+        # By the sender: a client that is behind would take all that has come at once.
+        limit_rate {RATE};
     }}
 }}
 "#

@@ -15,7 +15,7 @@ use crate::run::{FOLDER, beside};
 pub(crate) fn run(lab: &Lab) -> Result<()> {
     let bin = Path::new(FOLDER).join("bin");
     fs::create_dir_all(&bin)?;
-    for (name, text) in [("ns", NS), ("sluice-of", SLUICE_OF), ("on", ON)] {
+    for (name, text) in [("ns", NS), ("sluice-of", SLUICE_OF), ("agent-of", AGENT_OF), ("on", ON)] {
         let script = bin.join(name);
         fs::write(&script, text)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
@@ -46,6 +46,13 @@ shift
 exec sluice "$@" --socket /run/lab/"$name"/control.sock
 "#;
 
+/// The agent's command of a server.
+const AGENT_OF: &str = r#"#!/bin/sh
+name=${1:?usage: agent-of SERVER COMMAND...}
+shift
+exec ns "$name" sluice-agent "$@" --socket /run/lab/"$name"/agent.sock
+"#;
+
 /// A program that uses what a server owns.
 const ON: &str = r#"#!/bin/sh
 name=${1:?usage: on SERVER COMMAND...}
@@ -62,6 +69,8 @@ The lab is up; `exit` removes it. Namespaces: NAMES
   sluice-of lhr-f1 explain 198.51.100.1:4242       where a packet goes, and why
   sluice-of cdg-f2 drain                           withdrawn; `undrain` puts it back
   on lhr-1 curl -s http://origin.example/1.bin -o /dev/null -w '%{local_ip} %{local_port}\n'
+  on lhr-1 iperf3 --client origin.example --reverse --time 3
+  agent-of lhr-1 slices                            what a server owns, and what uses it
   birdc -s /run/lab/lhr.bird.ctl show route
   ns lhr-f1 tcpdump -i wan0 -n udp port 6080       GUE on the wire
 "#;

@@ -104,14 +104,7 @@ fn pieces(lab: &Lab, report: &mut Report) -> Result<()> {
 
 /// Packets that the servers' kernels have put together from fragments.
 fn put_together(lab: &Lab) -> Result<u64> {
-    let mut sum = 0;
-    for server in &lab.servers {
-        let text = server.netns.run("nstat --ignore --zeros --json IpReasmOKs Ip6ReasmOKs")?;
-        let counters: serde_json::Value = serde_json::from_str(&text)?;
-        let counters = &counters["kernel"];
-        sum += ["IpReasmOKs", "Ip6ReasmOKs"].iter().filter_map(|name| counters[name].as_u64()).sum::<u64>();
-    }
-    Ok(sum)
+    lab.servers.iter().map(|server| server.netns.counted(&["IpReasmOKs", "Ip6ReasmOKs"])).sum()
 }
 
 /// By a shared address, with an identifier of its own slice: the identifier is the port.

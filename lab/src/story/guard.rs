@@ -2,11 +2,13 @@
 //! A server sends from a port that is its neighbour's. Without a guard nobody would notice but the neighbour, which gets the
 //! answers.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 
 use crate::lab::Lab;
-use crate::origin;
-use crate::plan::{CDG, ORIGIN4, ORIGIN6};
+use crate::origin::{UDP, target};
+use crate::plan::{CDG, ORIGIN, ORIGIN4, ORIGIN6};
 use crate::report::Report;
 use crate::run::wait_for;
 
@@ -15,27 +17,52 @@ const CULPRIT: &str = "cdg-1";
 const VICTIM: &str = "cdg-2";
 
 pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
-    let culprit = lab.server(CULPRIT)?;
-    for (address, origin) in CDG.shared().into_iter().zip([format!("{ORIGIN4}"), format!("[{ORIGIN6}]")]) {
-        let (asked, caught) = (lab.origin.requests()?.len(), culprit.metric("sluice_agent_guard", "caught")?);
-        let port = lab.port_of(address, VICTIM)?;
-        // Nothing of the agent's makes it do so: it binds as it likes.
-        let mut curl = culprit.netns.command("curl");
-        curl.args("--silent --max-time 3 --output /dev/null --interface".split(' ')).arg(address.to_string());
-        curl.args(["--local-port", &port.to_string(), &format!("http://{origin}/{}", origin::file(1))]);
-        let status = curl.status()?;
-        let arrived = lab.origin.requests()?.len() - asked;
-        let stopped = !status.success() && arrived == 0;
-        let what = format!("what {CULPRIT} sends from {VICTIM}'s port {port} of {address} does not leave");
-        report.check(stopped, &what, format_args!("{arrived} requests at the origin, curl says {status}"));
+    for (address, origin) in CDG.shared().into_iter().zip([ORIGIN4.into(), ORIGIN6.into()]) {
+        let (own, foreign) = (lab.port_of(address, CULPRIT)?, lab.port_of(address, VICTIM)?);
+        let (arrived, answered) = ask(lab, address, own, origin)?;
+        let figures = format!("{arrived} datagrams at the origin, {answered} bytes of answers");
+        report.check(
+            arrived == 1 && answered == 1,
+            &format!("{CULPRIT} may send from its port {own} of {address}"),
+            figures,
+        );
+
+        let before = caught(lab)?;
+        let (arrived, _) = ask(lab, address, foreign, origin)?;
+        let what = format!("what it sends from {VICTIM}'s port {foreign} does not leave");
+        report.check(arrived == 0, &what, format_args!("{arrived} datagrams at the origin"));
         let mut told = String::new();
         let counted = wait_for("the guard tells", || {
-            let now = culprit.metric("sluice_agent_guard", "caught").unwrap_or_default();
-            told = culprit.ask(&["status"]).map(|status| status["guard"]["caught"].to_string()).unwrap_or_default();
-            now > caught && told.contains(&format!("\"source_port\":{port}"))
+            told = lab.server(CULPRIT).and_then(|server| named(server, address, foreign)).unwrap_or_default();
+            caught(lab).is_ok_and(|now| now > before) && !told.is_empty()
         });
-        let named = counted.is_ok() && told.contains("curl");
-        report.check(named, "it is counted, and the program is named", told);
+        report.check(counted.is_ok() && told.contains("socat"), "it is counted, and the program is named", told);
     }
     Ok(())
+}
+
+/// Asks the origin for a byte, from an address and a port, and no agent chooses them. How many datagrams came there, and
+/// how many bytes came back.
+fn ask(lab: &Lab, address: IpAddr, port: u16, origin: IpAddr) -> Result<(u64, usize)> {
+    let arrived = || lab.network.named(ORIGIN)?.counted(&["UdpInDatagrams", "Udp6InDatagrams"]);
+    let before = arrived()?;
+    let bind = target(address, port);
+    let bind = bind.split_once(':').map_or(&*bind, |(_, bind)| bind);
+    let to = format!("UDP{},bind={bind}", target(origin, UDP));
+    let said =
+        lab.server(CULPRIT)?.netns.command("sh").args(["-c", &format!("echo 1 | socat -t 1 - '{to}'")]).output()?;
+    Ok((arrived()? - before, said.stdout.len()))
+}
+
+/// Packets that the guard has caught.
+fn caught(lab: &Lab) -> Result<u64> {
+    lab.server(CULPRIT)?.metric("sluice_agent_guard_caught_packets_total", "")
+}
+
+/// What the agent says of a packet that the guard has caught.
+fn named(server: &crate::server::Server, address: IpAddr, port: u16) -> Result<String> {
+    let status = server.ask(&["status"])?;
+    let source = std::net::SocketAddr::new(address, port).to_string();
+    let events = status["caught"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(events.iter().find(|event| event["source"] == source).map(ToString::to_string).unwrap_or_default())
 }

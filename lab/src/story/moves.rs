@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::curl::{Checksums, Order, Outcome};
+use crate::curl::{Checksums, Downloads, Order, Outcome};
 use crate::lab::Lab;
 use crate::origin::{FILES, LARGE, UDP, target};
 use crate::plan::{LHR, MOVING4, MOVING6, ORIGIN4, ORIGIN6, SLICE};
@@ -78,64 +78,90 @@ fn give_addresses(table: &mut Value, to: &str, previous: Option<&str>) -> Result
     Ok(())
 }
 
+/// What the old owner has open.
+struct Old {
+    downloads: Vec<Downloads>,
+    talks: Vec<Child>,
+}
+
 impl Move {
     fn tell(&self, lab: &mut Lab, report: &mut Report) -> Result<()> {
-        let &Self { what, from, to, agent, give, .. } = self;
+        let &Self { what, from, to, give, .. } = self;
         let checksums = Checksums::new()?;
-        let mut old = vec![];
-        for family in ['4', '6'] {
-            old.push(
-                Order { files: vec![LARGE.0; 6], family, slow: true, options: "--max-time 60", agent }
-                    .start(lab.server(from)?)?,
-            );
-        }
-        let talks = [ORIGIN4.into(), ORIGIN6.into()].map(|origin| talk(lab.server(from)?, agent, origin));
-        // All of them are under way then.
-        wait_for("the old owner's connections are open", || self.open(lab, from) >= 12)?;
+        let old = self.open_old(lab)?;
         let (passed_before, asked_before) = (passed_on(lab, to)?, lab.origin.requests()?.len());
         report.say(format_args!("{what}: from {from}, which has {} connections, to {to}", self.open(lab, from)));
         lab.change(|table| give(table, to, Some(from)))?;
+        self.begin_new(lab, report, &checksums, asked_before)?;
+        self.end_old(report, old, &checksums)?;
+        let passed = passed_on(lab, to)? - passed_before;
+        report.check(passed > 0, &format!("{to} passed on what had no socket there"), format_args!("{passed} packets"));
+        self.drain(lab, report);
+        lab.change(|table| give(table, to, None))?;
+        let order = self.order(vec![1; 10], '4', false, "--max-time 20");
+        let outcome = order.start(lab.server(to)?)?.end(&checksums)?;
+        report.check(outcome.is_right(), "all is well when the table has forgotten the old owner", outcome);
+        Ok(())
+    }
 
+    fn order(&self, files: Vec<u64>, family: char, slow: bool, options: &'static str) -> Order {
+        Order { files, family, slow, options, agent: self.agent }
+    }
+
+    /// Connections and conversations of the old owner, by both address families; returns when all are open.
+    fn open_old(&self, lab: &Lab) -> Result<Old> {
+        let server = lab.server(self.from)?;
+        let mut old = Old { downloads: vec![], talks: vec![] };
+        for (family, origin) in [('4', ORIGIN4.into()), ('6', ORIGIN6.into())] {
+            old.downloads.push(self.order(vec![LARGE.0; 6], family, true, "--max-time 60").start(server)?);
+            old.talks.push(talk(server, self.agent, origin)?);
+        }
+        wait_for("the old owner's connections are open", || self.open(lab, self.from) >= 12)?;
+        Ok(old)
+    }
+
+    /// The new owner uses at once what it has got, and while the old one still does.
+    fn begin_new(&self, lab: &Lab, report: &mut Report, checksums: &Checksums, before: usize) -> Result<()> {
+        let &Self { from, to, .. } = self;
         let mut new = Outcome::default();
         for family in ['4', '6'] {
             let files = (0..100).map(|index| 1 + index % FILES).collect();
             let options = "--parallel-max 16 --connect-timeout 20 --max-time 60";
-            new.add(&Order { files, family, slow: false, options, agent }.start(lab.server(to)?)?.end(&checksums)?);
+            new.add(&self.order(files, family, false, options).start(lab.server(to)?)?.end(checksums)?);
         }
         let draining = draining(lab, from)?;
-        let of_it = self.requests(lab, asked_before, to)?;
-        let enough = of_it.iter().all(|number| *number > 0);
-        let figures = format!("{new}; {} of them by IPv4 and {} by IPv6 use what has moved", of_it[0], of_it[1]);
-        report.check(new.is_right() && enough, &format!("new connections of {to} work at once"), figures);
+        let [four, six] = self.requests(lab, before, to)?;
+        let figures = format!("{new}; {four} of them by IPv4 and {six} by IPv6 use what has moved");
+        let all = new.is_right() && four > 0 && six > 0;
+        report.check(all, &format!("new connections of {to} work at once"), figures);
         report.check(draining > 0, &format!("{from} tells what drains meanwhile"), format_args!("{draining} sockets"));
-
-        let mut outcome = Outcome::default();
-        for downloads in old {
-            outcome.add(&downloads.end(&checksums)?);
-        }
-        report.check(outcome.is_right(), &format!("the old connections of {from} go on to their end"), outcome);
-        let mut answers = 0;
-        for talk in talks {
-            answers += talk?.wait_with_output()?.stdout.len() / ANSWER;
-        }
-        let what = format!("so do the conversations over UDP of {from}");
-        report.check(answers == 2 * QUESTIONS, &what, format_args!("{answers} answers to {} questions", 2 * QUESTIONS));
-        let passed = passed_on(lab, to)? - passed_before;
-        report.check(passed > 0, &format!("{to} passed on what had no socket there"), format_args!("{passed} packets"));
-        let mut left = 0;
-        let over = wait_for("the drain is over", || {
-            left = self::draining(lab, from).unwrap_or(u64::MAX);
-            left == 0
-        });
-        let figures = over.map_or(format!("{left} sockets left: {:?}", self.sockets(lab, from)), |time| {
-            format!("0 sockets, {:.1} s later", time.as_secs_f64())
-        });
-        report.check(left == 0, &format!("the end of the drain shows in the metrics of {from}"), figures);
-        lab.change(|table| give(table, to, None))?;
-        let order = Order { files: vec![1; 10], family: '4', slow: false, options: "--max-time 20", agent };
-        let outcome = order.start(lab.server(to)?)?.end(&checksums)?;
-        report.check(outcome.is_right(), "all is well when the table has forgotten the old owner", outcome);
         Ok(())
+    }
+
+    /// What the old owner had open goes on to its end.
+    fn end_old(&self, report: &mut Report, old: Old, checksums: &Checksums) -> Result<()> {
+        let mut outcome = Outcome::default();
+        for downloads in old.downloads {
+            outcome.add(&downloads.end(checksums)?);
+        }
+        report.check(outcome.is_right(), &format!("the old connections of {} go on to their end", self.from), outcome);
+        let (mut answers, questions) = (0, QUESTIONS * old.talks.len());
+        for talk in old.talks {
+            answers += talk.wait_with_output()?.stdout.len() / ANSWER;
+        }
+        let what = format!("so do the conversations over UDP of {}", self.from);
+        report.check(answers == questions, &what, format_args!("{answers} answers to {questions} questions"));
+        Ok(())
+    }
+
+    /// The old owner says when it has nothing open any more.
+    fn drain(&self, lab: &Lab, report: &mut Report) {
+        let over = wait_for("the drain is over", || draining(lab, self.from).is_ok_and(|left| left == 0));
+        let what = format!("the end of the drain shows in the metrics of {}", self.from);
+        match over {
+            Ok(time) => report.check(true, &what, format_args!("0 sockets, {:.1} s later", time.as_secs_f64())),
+            Err(error) => report.check(false, &what, format_args!("{error}: {:?}", self.sockets(lab, self.from))),
+        }
     }
 
     /// Sockets that a server has with what moves: their states, local and remote addresses.
