@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{WaitOptions, wait};
 
@@ -61,7 +61,11 @@ fn code(status: ExitStatus) -> ExitCode {
 }
 
 /// What there is to do inside first: a place for files that only the house sees.
+///
+/// # Errors
+/// Outside, where it would hide what others need.
 pub(crate) fn furnish() -> Result<()> {
+    ensure!(std::process::id() == 1, "{INSIDE} is for the lab itself: leave it out");
     // Below it are the names of namespaces, and the sockets of whatever runs.
     mount("lab", "/run", "tmpfs", MountFlags::empty(), c"mode=755").context("a file system in memory")?;
     fs::create_dir(FOLDER).with_context(|| format!("making {FOLDER}"))?;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,28 +14,54 @@ use crate::netns::Netns;
 use crate::plan::{DOMAIN, ORIGIN4, ORIGIN6};
 use crate::run::{FOLDER, daemon, run, wait_for, words};
 
-/// Files to download, and the bytes of the smallest; each is as long again as the one before.
+/// Files to download, and the bytes of the smallest; each is as much longer than the one before.
 pub(crate) const FILES: u64 = 48;
 const STEP: u64 = 2048;
+/// One more, by its number, and its bytes.
+pub(crate) const LARGE: (u64, u64) = (FILES + 1, 4 << 20);
+/// The port where downloads take their time, and their bytes a second.
+///
+/// It is another one so that no new connection has the addresses and ports of an old one that is still open: two owners
+/// of a slice that moves know nothing of each other's connections.
+pub(crate) const SLOWLY: u16 = 8080;
+const RATE: u64 = 400 << 10;
 /// The port of the service that answers datagrams.
 pub(crate) const UDP: u16 = 7007;
 /// A port where nobody listens.
 pub(crate) const CLOSED: u16 = 9;
 
-/// All of its daemons.
+/// The origin, which serves.
 pub(crate) struct Origin {
     netns: Netns,
-    _processes: Vec<Child>,
 }
 
-/// Where its files are.
 fn folder() -> PathBuf {
     Path::new(FOLDER).join("origin")
+}
+
+/// Where the files are that it serves.
+fn files() -> PathBuf {
+    folder().join("files")
 }
 
 /// The certificate that its clients trust.
 pub(crate) fn certificate() -> PathBuf {
     folder().join("certificate.pem")
+}
+
+/// The name of a file by its number from 1.
+pub(crate) fn file(number: u64) -> String {
+    format!("{number}.bin")
+}
+
+/// The large file.
+pub(crate) fn large() -> PathBuf {
+    files().join(file(LARGE.0))
+}
+
+/// Checksums of its files as `sha256sum` writes them: sum, two spaces, name.
+pub(crate) fn checksums() -> Result<String> {
+    run(words("sha256sum").current_dir(files()).args((1..=FILES + 1).map(file)))
 }
 
 /// An address and a port as socat has them, behind `TCP` or `UDP`.
@@ -46,89 +72,25 @@ pub(crate) fn target(address: IpAddr, port: u16) -> String {
     }
 }
 
-/// The large file.
-pub(crate) fn large() -> PathBuf {
-    folder().join("files").join(file(LARGE.0))
-}
-
-/// Checksums of its files as `sha256sum` writes them: sum, two spaces, name.
-pub(crate) fn checksums() -> Result<String> {
-    run(words("sha256sum").current_dir(folder().join("files")).args((1..=FILES + 1).map(file)))
-}
-
-/// The name of a file by its number from 1; the one after the last is large.
-pub(crate) fn file(number: u64) -> String {
-    format!("{number}.bin")
-}
-
-/// The port where downloads take their time, and their bytes a second.
-///
-/// It is another one so that no new connection has the addresses and ports of an old one that is still open: two owners
-/// of a slice that moves know nothing of each other's connections.
-pub(crate) const SLOWLY: u16 = 8080;
-const RATE: u64 = 400 << 10;
-
-/// The name of the large file, and its bytes.
-pub(crate) const LARGE: (u64, u64) = (FILES + 1, 4 << 20);
-
 impl Origin {
+    /// Starts all of its daemons and waits until they serve. They run as long as the lab does.
     pub(crate) fn start(netns: &Netns) -> Result<Self> {
-        let files = folder().join("files");
-        fs::create_dir_all(&files)?;
-        let sizes = (1..=FILES).map(|number| (number, number * STEP)).chain([LARGE]);
-        for (number, size) in sizes {
-            let to = files.join(file(number));
-            run(words(&format!("dd status=none if=/dev/urandom bs={size} count=1 iflag=fullblock"))
-                .arg(format!("of={}", to.display())))?;
+        fs::create_dir_all(files())?;
+        for (number, size) in (1..=FILES).map(|number| (number, number * STEP)).chain([LARGE]) {
+            let mut dd = words("dd status=none if=/dev/urandom count=1 iflag=fullblock");
+            run(dd.arg(format!("bs={size}")).arg(format!("of={}", files().join(file(number)).display())))?;
         }
-        let key = folder().join("key.pem");
-        run(words("openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2")
-            .args(["-subj", &format!("/CN={DOMAIN}"), "-addext", &format!("subjectAltName=DNS:{DOMAIN}")])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(certificate()))?;
-        let config = folder().join("nginx.conf");
-        fs::write(&config, nginx()).context("nginx' configuration")?;
-        // Whoever asks for the name, in the lab and in its shell, asks this DNS.
+        make_certificate()?;
+        // Whoever asks for a name, in the lab and in its shell, asks this DNS.
         let resolver = folder().join("resolv.conf");
         fs::write(&resolver, format!("nameserver {ORIGIN4}\noptions timeout:1 attempts:5\n"))?;
         run(words("mount --bind").arg(&resolver).arg("/etc/resolv.conf"))?;
-        let answer = format!(r#"read n; head -c "$n" {}"#, large().display());
-        let mut commands = vec![
-            (netns.command("nginx"), "nginx"),
-            (netns.command("dnsmasq"), "dnsmasq"),
-            (netns.command("iperf3"), "iperf3"),
-        ];
-        commands[0].0.arg("-c").arg(&config);
-        commands[1].0.args([
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-            "--pid-file=",
-            "--user=root",
-            "--log-facility=-",
-        ]);
-        commands[1].0.arg(format!("--address=/{DOMAIN}/{ORIGIN4}")).arg(format!("--address=/{DOMAIN}/{ORIGIN6}"));
-        commands[2].0.arg("--server");
-        for family in ["UDP4", "UDP6"] {
-            let mut socat = netns.command("socat");
-            let only = if family == "UDP6" { ",ipv6only=1" } else { "" };
-            // The whole file is at hand, so that an answer is one write, hence one datagram.
-            socat.args(["-b", "65536", &format!("{family}-RECVFROM:{UDP},fork{only}")]).arg(format!("SYSTEM:{answer}"));
-            commands.push((socat, family));
+        for (name, mut command) in daemons(netns)? {
+            daemon(&mut command, &format!("origin/{name}.log"))?;
         }
-        let mut processes = vec![];
-        for (mut command, name) in commands {
-            processes.push(daemon(&mut command, &format!("origin/{name}.log"))?);
-        }
-        let origin = Self { netns: netns.clone(), _processes: processes };
-        wait_for("the origin serves", || {
-            let answer = format!("curl --silent --fail --max-time 5 --output /dev/null http://{DOMAIN}/{}", file(1));
-            origin.netns.run(&answer).is_ok()
-        })?;
-        Ok(origin)
+        let ask = format!("curl --silent --fail --max-time 5 --output /dev/null http://{DOMAIN}/{}", file(1));
+        wait_for("the origin serves", || netns.run(&ask).is_ok())?;
+        Ok(Self { netns: netns.clone() })
     }
 
     /// What was asked for so far.
@@ -172,6 +134,30 @@ impl Request {
             status: words.next()?.parse().ok()?,
         })
     }
+}
+
+fn make_certificate() -> Result<()> {
+    let mut openssl = words("openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2");
+    openssl.args(["-subj", &format!("/CN={DOMAIN}"), "-addext", &format!("subjectAltName=DNS:{DOMAIN}")]);
+    run(openssl.arg("-keyout").arg(folder().join("key.pem")).arg("-out").arg(certificate())).map(drop)
+}
+
+/// Their names, and what starts them.
+fn daemons(netns: &Netns) -> Result<Vec<(&'static str, Command)>> {
+    let config = folder().join("nginx.conf");
+    fs::write(&config, nginx()).context("nginx' configuration")?;
+    let [mut nginx, mut dnsmasq, mut iperf3, mut socat4, mut socat6] =
+        ["nginx", "dnsmasq", "iperf3", "socat", "socat"].map(|program| netns.command(program));
+    nginx.arg("-c").arg(config);
+    dnsmasq.args(["--keep-in-foreground", "--user=root", "--log-facility=-", "--pid-file="]);
+    dnsmasq.args(["--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
+    dnsmasq.arg(format!("--address=/{DOMAIN}/{ORIGIN4}")).arg(format!("--address=/{DOMAIN}/{ORIGIN6}"));
+    iperf3.arg("--server");
+    // All bytes are at hand, so that an answer is one write, hence one datagram.
+    let answer = format!(r#"SYSTEM:read n; head -c "$n" {}"#, large().display());
+    socat4.args(["-b", "65536", &format!("UDP4-RECVFROM:{UDP},fork"), &answer]);
+    socat6.args(["-b", "65536", &format!("UDP6-RECVFROM:{UDP},fork,ipv6only=1"), &answer]);
+    Ok(vec![("nginx", nginx), ("dnsmasq", dnsmasq), ("iperf3", iperf3), ("udp4", socat4), ("udp6", socat6)])
 }
 
 fn nginx() -> String {

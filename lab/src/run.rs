@@ -39,7 +39,7 @@ pub(crate) fn possible() -> Result<()> {
         let found = places.iter().any(|place| place.join(program).exists());
         ensure!(found, "there is no {program}: install {package} (.ci/deps lab installs all that is needed)");
     }
-    for program in ["sluiced", "sluice"] {
+    for program in ["sluiced", "sluice", "sluice-agent"] {
         let path = beside(program)?;
         ensure!(path.exists(), "there is no {}: build it, as `make build` does", path.display());
     }

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -21,7 +21,6 @@ pub(crate) struct Server {
     pub(crate) netns: Netns,
     /// Where its agent and its clients have their files.
     pub(crate) folder: PathBuf,
-    _process: Child,
 }
 
 impl Server {
@@ -34,14 +33,14 @@ impl Server {
         fs::write(folder.join("agent.toml"), config(&name)?)?;
         let mut command = netns.command(beside("sluice-agent")?);
         command.args(["run", "--config"]).arg(folder.join("agent.toml"));
-        let mut process = daemon(&mut command, &format!("{name}/log"))?;
         let log = format!("{name}/log");
+        let mut process = daemon(&mut command, &log)?;
         let answers = wait_for(&format!("sluice-agent of {name} answers"), || {
             !matches!(process.try_wait(), Ok(None)) || ask(&folder, &["status"]).is_ok()
         });
         answers.with_context(|| format!("its log:{}", run::log(&log)))?;
         ensure!(process.try_wait()?.is_none(), "sluice-agent of {name} ended; its log:{}", run::log(&log));
-        Ok(Self { place, name, netns: netns.clone(), folder, _process: process })
+        Ok(Self { place, name, netns: netns.clone(), folder })
     }
 
     /// Puts a table into the place of the one that the agent follows; returns when the agent has it.
