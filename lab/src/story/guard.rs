@@ -5,12 +5,14 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
 use crate::lab::Lab;
 use crate::origin::{UDP, target};
 use crate::plan::{CDG, ORIGIN, ORIGIN4, ORIGIN6};
 use crate::report::Report;
 use crate::run::wait_for;
+use crate::server::Server;
 
 /// Who does it, and whose port it is.
 const CULPRIT: &str = "cdg-1";
@@ -31,12 +33,13 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
         let (arrived, _) = ask(lab, address, foreign, origin)?;
         let what = format!("what it sends from {VICTIM}'s port {foreign} does not leave");
         report.check(arrived == 0, &what, format_args!("{arrived} datagrams at the origin"));
-        let mut told = String::new();
+        let mut told = Value::Null;
         let counted = wait_for("the guard tells", || {
-            told = lab.server(CULPRIT).and_then(|server| named(server, address, foreign)).unwrap_or_default();
-            caught(lab).is_ok_and(|now| now > before) && !told.is_empty()
+            told = lab.server(CULPRIT).and_then(|server| event(server, address, foreign)).unwrap_or_default();
+            caught(lab).is_ok_and(|now| now > before) && !told.is_null()
         });
-        report.check(counted.is_ok() && told.contains("socat"), "it is counted, and the program is named", told);
+        let named = counted.is_ok() && told["process"]["name"] == "socat";
+        report.check(named, "it is counted, and the program is named", told);
     }
     Ok(())
 }
@@ -59,10 +62,10 @@ fn caught(lab: &Lab) -> Result<u64> {
     lab.server(CULPRIT)?.metric("sluice_agent_guard_caught_packets_total", "")
 }
 
-/// What the agent says of a packet that the guard has caught.
-fn named(server: &crate::server::Server, address: IpAddr, port: u16) -> Result<String> {
+/// What the agent says of a packet that the guard has caught; null if nothing.
+fn event(server: &Server, address: IpAddr, port: u16) -> Result<Value> {
     let status = server.ask(&["status"])?;
-    let source = std::net::SocketAddr::new(address, port).to_string();
-    let events = status["caught"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Ok(events.iter().find(|event| event["source"] == source).map(ToString::to_string).unwrap_or_default())
+    let events = status["guard"]["caught"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut of_it = events.iter().filter(|event| event["source"] == json!(address) && event["source_port"] == port);
+    Ok(of_it.next().cloned().unwrap_or_default())
 }
