@@ -165,3 +165,31 @@ impl Svg {
 fn thickness(count: u64, total: u64) -> f64 {
     if count == 0 { 0.0 } else { 1.0 + 13.0 * count as f64 / total.max(1) as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_count_is_in_the_picture_and_the_detours_are_dashed() {
+        let counts: Vec<_> = plan::forwarders()
+            .zip(1..)
+            .map(|(place, number)| {
+                let servers = plan::servers().filter(|server| server.site == place.site);
+                let mut targets: std::collections::HashMap<_, _> =
+                    servers.map(|server| (server.server(), number * 1000 + u64::from(server.number))).collect();
+                targets.insert(place.site.other().name.to_owned(), number * 1000 + 9);
+                Counts { targets, ..Counts::default() }
+            })
+            .collect();
+        let svg = draw(&counts);
+        for count in counts.iter().flat_map(|counts| counts.targets.values()) {
+            assert!(svg.contains(&format!(">{count}</text>")), "{count}");
+        }
+        assert_eq!(svg.matches("stroke-dasharray").count(), 4);
+        // From the Internet to LHR: what its forwarders sent, less what CDG's had sent there.
+        assert!(
+            svg.contains(&format!(">{}</text>", 1001 + 1002 + 1003 + 1009 + 2001 + 2002 + 2003 + 2009 - 3009 - 4009))
+        );
+    }
+}

@@ -189,3 +189,24 @@ pub(crate) fn table() -> Value {
     egress.extend(EGRESS.map(|prefix| json!({ "prefix": prefix, "unassigned": true })));
     json!({ "version": 1, "generation": 1, "datacenters": datacenters, "servers": servers, "egress": egress })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_one() {
+        assert!(tables::Source::from_slice(table().to_string().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn in_each_data_centre_servers_have_addresses_of_both_families() {
+        for site in SITES {
+            let of_site = || servers().filter(move |place| place.site == site);
+            assert_eq!(of_site().count(), 3);
+            assert!(
+                of_site().any(|place| place.address().is_ipv4()) && of_site().any(|place| place.address().is_ipv6())
+            );
+        }
+    }
+}

@@ -208,3 +208,27 @@ fn draining(lab: &Lab, server: &str) -> Result<u64> {
 fn passed_on(lab: &Lab, server: &str) -> Result<u64> {
     lab.server(server)?.metric("sluice_agent_receive_passed_on_packets_total", "")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_leaves_a_table_that_names_the_old_owner() {
+        let mut table = crate::plan::table();
+        give_slice(&mut table, "lhr-2", Some("lhr-1")).unwrap();
+        give_addresses(&mut table, "cdg-3", Some("lhr-1")).unwrap();
+        let text = table.to_string();
+        assert!(tables::Source::from_slice(text.as_bytes()).is_ok(), "{text}");
+        // Of each family a slice and an address.
+        assert_eq!(
+            (text.matches(r#""previous":[null,"lhr-1"]"#).count(), text.matches(r#""previous":"lhr-1""#).count()),
+            (2, 2)
+        );
+        give_slice(&mut table, "lhr-2", None).unwrap();
+        give_addresses(&mut table, "cdg-3", None).unwrap();
+        assert!(!table.to_string().contains(r#"previous":"lhr"#));
+        assert!(tables::Source::from_slice(table.to_string().as_bytes()).is_ok());
+    }
+}
