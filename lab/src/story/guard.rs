@@ -39,7 +39,8 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
             caught(lab).is_ok_and(|now| now > before) && !told.is_null()
         });
         let named = counted.is_ok() && told["process"]["name"] == "socat";
-        report.check(named, "it is counted, and the program is named", told);
+        let figures = format!("{} by {} of user {}", told["verdict"], told["process"], told["uid"]);
+        report.check(named, "it is counted, and the program is named", figures);
     }
     Ok(())
 }
