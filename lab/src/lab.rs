@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::bird;
+use crate::breakage::{self, Breakage};
 use crate::forwarder::{Counts, Forwarder};
 use crate::network::Network;
 use crate::origin::Origin;
@@ -23,14 +24,14 @@ pub(crate) struct Lab {
     pub(crate) servers: Vec<Server>,
     /// The table that all have.
     pub(crate) table: Value,
-    /// Whether a step is to be told with little patience, since it is to fail.
-    pub(crate) quick: bool,
+    /// What is broken on purpose: then a step is to fail, and is told with little patience.
+    pub(crate) broken: Option<&'static Breakage>,
     /// What the forwarders counted while everybody downloaded.
     pub(crate) talk: Option<Vec<Counts>>,
 }
 
 impl Lab {
-    pub(crate) fn start(report: &mut Report) -> Result<Self> {
+    pub(crate) fn start(report: &mut Report, broken: Option<&'static Breakage>) -> Result<Self> {
         let network = Network::new()?;
         report.say(format_args!("{} network namespaces are wired", network.names().count()));
         let origin = Origin::start(network.named(ORIGIN)?)?;
@@ -47,13 +48,23 @@ impl Lab {
         report.say("four sluiced and seven BIRDs run");
         let mut servers = vec![];
         for place in plan::servers() {
-            servers.push(Server::start(place, network.server(place)?, &table)?);
+            let guard = if broken.is_some_and(|broken| broken.name == breakage::GUARD) { "count" } else { "drop" };
+            servers.push(Server::start(place, network.server(place)?, &table, guard)?);
         }
         report.say("six sluice-agents run");
-        let lab = Self { network, origin, forwarders, servers, table, quick: false, talk: None };
+        let lab = Self { network, origin, forwarders, servers, table, broken, talk: None };
         let time = lab.wait_until_announced()?;
         report.say(format_args!("everything is announced and has a next hop ({time:.1} s)"));
+        if let Some(broken) = broken {
+            report.say(format_args!("broken on purpose: {}", broken.what));
+            (broken.apply)(&lab)?;
+        }
         Ok(lab)
+    }
+
+    /// Whether this is what is broken on purpose.
+    pub(crate) fn is_broken(&self, name: &str) -> bool {
+        self.broken.is_some_and(|broken| broken.name == name)
     }
 
     /// Waits until all forwarders that run are well, and both data centres get packets from the Internet; the seconds.

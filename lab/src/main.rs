@@ -45,7 +45,7 @@ struct Arguments {
     /// Tell only this step; may be given several times
     #[arg(long, value_name = "STEP", value_parser = story::STEPS.map(|step| step.name))]
     only: Vec<String>,
-    /// Break forwarders on purpose, and tell the step that has to catch it; exits with 0 only if it does
+    /// Break something on purpose, and tell the step that has to notice; exits with 0 only if it does
     #[arg(long = "break", value_name = "HOW", value_parser = BREAKAGES.map(|breakage| breakage.name), conflicts_with = "only")]
     broken: Option<String>,
     /// Where the picture of who talked to whom goes; it needs the step of downloads
@@ -75,16 +75,11 @@ fn inside(arguments: &Arguments) -> Result<ExitCode> {
     house::furnish()?;
     let mut report = Report::new(arguments.json);
     report.step("start", "two data centres, a backbone, an Internet");
-    let mut lab = Lab::start(&mut report)?;
+    let breakage = BREAKAGES.iter().find(|breakage| arguments.broken.as_deref() == Some(breakage.name));
+    let mut lab = Lab::start(&mut report, breakage)?;
     if arguments.shell {
         shell::run(&lab)?;
         return Ok(ExitCode::SUCCESS);
-    }
-    let breakage = BREAKAGES.iter().find(|breakage| arguments.broken.as_deref() == Some(breakage.name));
-    if let Some(breakage) = breakage {
-        report.say(format_args!("broken on purpose: {}", breakage.what));
-        (breakage.apply)(&lab)?;
-        lab.quick = true;
     }
     for step in story::STEPS.iter().filter(|step| is_told(step.name, arguments, breakage)) {
         step.run(&mut lab, &mut report);
@@ -103,7 +98,7 @@ fn inside(arguments: &Arguments) -> Result<ExitCode> {
 
 fn is_told(step: &str, arguments: &Arguments, breakage: Option<&Breakage>) -> bool {
     match breakage {
-        Some(breakage) => breakage.caught_by == step,
+        Some(breakage) => breakage.noticed_by == step,
         None => arguments.only.is_empty() || arguments.only.iter().any(|name| name == step),
     }
 }

@@ -24,13 +24,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the agent and waits until it answers.
-    pub(crate) fn start(place: Place, netns: &Netns, table: &Value) -> Result<Self> {
+    /// Starts the agent and waits until it answers. What leaves from others' ports it is to `drop`, or to `count`.
+    pub(crate) fn start(place: Place, netns: &Netns, table: &Value, guard: &str) -> Result<Self> {
         let name = place.server();
         let folder = Path::new(FOLDER).join(&name);
         fs::create_dir(&folder)?;
         fs::write(folder.join("table.json"), table.to_string())?;
-        fs::write(folder.join("agent.toml"), config(&name)?)?;
+        fs::write(folder.join("agent.toml"), config(&name, guard)?)?;
         let mut command = netns.command(beside("sluice-agent")?);
         command.args(["run", "--config"]).arg(folder.join("agent.toml"));
         let log = format!("{name}/log");
@@ -90,13 +90,15 @@ fn ask(folder: &Path, words: &[&str]) -> Result<Value> {
     Ok(serde_json::from_str(&run(&mut command)?)?)
 }
 
-fn config(name: &str) -> Result<String> {
+fn config(name: &str, guard: &str) -> Result<String> {
     Ok(format!(
         r#"
 server = "{name}"
 table = "table.json"
 [underlay]
 devices = ["eth0"]
+[guard]
+action = "{guard}"
 [exec]
 cgroup = "{cgroup}"
 [control]

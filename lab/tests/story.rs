@@ -119,6 +119,37 @@ fn a_forwarder_that_mixes_up_data_centres_is_caught() {
 }
 
 #[test]
+fn tables_that_mix_up_slices_now_and_then_are_caught() {
+    if possible() {
+        assert_eq!(broken("reload"), ["nothing breaks meanwhile"]);
+    }
+}
+
+#[test]
+fn an_old_owner_that_the_table_forgets_at_once_is_missed() {
+    if possible() {
+        let failed = broken("drain");
+        assert!(failed.iter().any(|what| what.contains("the old connections of lhr-1 go on")), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_router_that_sends_to_a_dead_forwarder_is_caught() {
+    if possible() {
+        assert_eq!(broken("router"), ["the step comes to its end"]);
+    }
+}
+
+#[test]
+fn a_guard_that_only_counts_is_caught() {
+    if possible() {
+        let failed = broken("guard");
+        assert_eq!(failed.len(), 2, "{failed:?}");
+        assert!(failed.iter().all(|what| what.contains("does not leave")), "{failed:?}");
+    }
+}
+
+#[test]
 fn nothing_stays_whatever_ends_it() {
     if !possible() {
         return;

@@ -56,7 +56,7 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
 }
 
 fn start_all(lab: &Lab, report: &Report) -> Result<Vec<Downloads>> {
-    let (each, options) = if lab.quick {
+    let (each, options) = if lab.broken.is_some() {
         (20, "--parallel-max 16 --connect-timeout 4 --max-time 15")
     } else {
         (EACH, "--parallel-max 16 --connect-timeout 20 --max-time 90")

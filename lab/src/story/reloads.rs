@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::downloads;
+use crate::breakage;
 use crate::lab::Lab;
 use crate::report::Report;
 use crate::rpc::Connection;
@@ -25,8 +26,13 @@ struct Reloaded {
 
 pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
     report.say(format_args!("{RATE} reloads a second at each forwarder for {} s", TIME.as_secs()));
-    let downloads = downloads::start(lab, 200, "--parallel-max 4 --connect-timeout 20 --max-time 90")?;
-    let tables = tables(&lab.table)?;
+    let (each, options) = if lab.broken.is_some() {
+        (24, "--parallel-max 4 --connect-timeout 4 --max-time 15")
+    } else {
+        (200, "--parallel-max 4 --connect-timeout 20 --max-time 90")
+    };
+    let downloads = downloads::start(lab, each, options)?;
+    let tables = tables(&lab.table, lab.is_broken(breakage::RELOAD))?;
     let (start, sockets) = (Instant::now(), lab.forwarders.iter().map(|forwarder| forwarder.socket()));
     let results: Vec<Result<Reloaded>> = std::thread::scope(|scope| {
         let threads: Vec<_> = sockets.map(|socket| scope.spawn(|| reload(socket, &tables, start))).collect();
@@ -47,14 +53,19 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// One table after the other, each of which differs from the one before.
-fn tables(first: &Value) -> Result<Vec<Value>> {
+/// One table after the other, each of which differs from the one before; every second one more than it should, where that is
+/// wanted.
+fn tables(first: &Value, wrong: bool) -> Result<Vec<Value>> {
     let generation = first["generation"].as_u64().context("a generation")?;
     let table = |number: u32| {
         let (mut table, owner) = (first.clone(), if number.is_multiple_of(2) { "lhr-1" } else { "lhr-2" });
         table["generation"] = json!(generation + u64::from(number));
         let entry = json!({ "prefix": "198.51.100.200/32", "datacenter": "LHR", "server": owner });
-        table["egress"].as_array_mut().context("entries")?.push(entry);
+        let entries = table["egress"].as_array_mut().context("entries")?;
+        entries.push(entry);
+        if wrong && number.is_multiple_of(2) {
+            breakage::rotate(entries)?;
+        }
         Ok(table)
     };
     (1..=RATE * TIME.as_secs() as u32).map(table).collect()
