@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is the point")]
 #![allow(clippy::indexing_slicing, reason = "of JSON, which has a null for what is not there, and of pairs")]
 
+mod answer;
 mod bird;
 mod breakage;
 mod curl;
@@ -57,6 +58,9 @@ struct Arguments {
     /// Print one JSON document instead of the commentary
     #[arg(long, conflicts_with = "shell")]
     json: bool,
+    /// Be the origin's service for datagrams
+    #[arg(long, hide = true)]
+    answer: bool,
     /// It is in a house of its own already
     #[arg(long, hide = true)]
     inside: bool,
@@ -64,7 +68,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = if arguments.inside { inside(&arguments) } else { run::possible().and_then(|()| house::keep()) };
+    let result = if arguments.answer {
+        answer::serve().map(|()| ExitCode::SUCCESS)
+    } else if arguments.inside {
+        inside(&arguments)
+    } else {
+        run::possible().and_then(|()| house::keep())
+    };
     result.unwrap_or_else(|error| {
         eprintln!("lab: {error:#}");
         ExitCode::FAILURE

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The origin: what servers download from and talk to. nginx (HTTP and HTTPS), dnsmasq (the name that all of it has), iperf3,
-//! and socat, which answers datagrams by as many bytes as they ask for.
+//! and a service for datagrams.
 
 use std::fs;
 use std::net::IpAddr;
@@ -146,18 +146,15 @@ fn make_certificate() -> Result<()> {
 fn daemons(netns: &Netns) -> Result<Vec<(&'static str, Command)>> {
     let config = folder().join("nginx.conf");
     fs::write(&config, nginx()).context("nginx' configuration")?;
-    let [mut nginx, mut dnsmasq, mut iperf3, mut socat4, mut socat6] =
-        ["nginx", "dnsmasq", "iperf3", "socat", "socat"].map(|program| netns.command(program));
+    let [mut nginx, mut dnsmasq, mut iperf3] = ["nginx", "dnsmasq", "iperf3"].map(|program| netns.command(program));
     nginx.arg("-c").arg(config);
     dnsmasq.args(["--keep-in-foreground", "--user=root", "--log-facility=-", "--pid-file="]);
     dnsmasq.args(["--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
     dnsmasq.arg(format!("--address=/{DOMAIN}/{ORIGIN4}")).arg(format!("--address=/{DOMAIN}/{ORIGIN6}"));
     iperf3.arg("--server");
-    // All bytes are at hand, so that an answer is one write, hence one datagram.
-    let answer = format!(r#"SYSTEM:read n; head -c "$n" {}"#, large().display());
-    socat4.args(["-b", "65536", &format!("UDP4-RECVFROM:{UDP},fork"), &answer]);
-    socat6.args(["-b", "65536", &format!("UDP6-RECVFROM:{UDP},fork,ipv6only=1"), &answer]);
-    Ok(vec![("nginx", nginx), ("dnsmasq", dnsmasq), ("iperf3", iperf3), ("udp4", socat4), ("udp6", socat6)])
+    let mut answer = netns.command(std::env::current_exe()?);
+    answer.arg("--answer");
+    Ok(vec![("nginx", nginx), ("dnsmasq", dnsmasq), ("iperf3", iperf3), ("answer", answer)])
 }
 
 fn nginx() -> String {
