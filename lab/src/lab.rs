@@ -2,6 +2,7 @@
 //! All of it: the network with what runs in it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::origin::Origin;
 use crate::plan::{self, EGRESS, INTERNET, ORIGIN, SITES, Site};
 use crate::report::Report;
 use crate::run::wait_for;
-use crate::server::Server;
+use crate::server::{SETTLE, Server};
 
 /// The lab, up and running.
 pub(crate) struct Lab {
@@ -97,7 +98,8 @@ impl Lab {
         Ok(all)
     }
 
-    /// Gives all a changed table under the next generation; returns when every worker forwards by it.
+    /// Gives all a changed table under the next generation; returns when every worker forwards by it, and servers use what they
+    /// have gained.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<()> {
         let mut table = self.table.clone();
         change(&mut table)?;
@@ -111,6 +113,7 @@ impl Lab {
             forwarder.reload(&table)?;
         }
         self.table = table;
+        std::thread::sleep(SETTLE + Duration::from_millis(300));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::house;
 use crate::netns::Netns;
 use crate::plan::Place;
 use crate::run::{self, FOLDER, beside, daemon, run, wait_for};
+
+/// How long a server waits, before it begins connections from what it has gained, for all others to hear of that.
+pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// A server, and its agent.
 pub(crate) struct Server {
@@ -97,6 +101,11 @@ server = "{name}"
 table = "table.json"
 [underlay]
 devices = ["eth0"]
+[receive]
+# All servers, by whichever of their addresses they pass something on.
+peers = ["10.0.0.0/8", "2001:db8:a::/48", "2001:db8:b::/48"]
+[ports]
+settle = {settle}
 [guard]
 action = "{guard}"
 [exec]
@@ -106,6 +115,7 @@ socket = "agent.sock"
 [metrics]
 listen = "127.0.0.1:9466"
 "#,
+        settle = SETTLE.as_secs(),
         cgroup = house::cgroup()?.join(name).display(),
     ))
 }
