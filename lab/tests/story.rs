@@ -80,6 +80,9 @@ fn all_that_the_lab_tells_is_so() {
     assert!(processes(keeper).is_empty(), "{:?}", processes(keeper));
 }
 
+/// What has to be so of all packets.
+const OWNERS: &str = "the answers found their sockets at the first server they came to";
+
 /// Tells the steps that have to notice a breakage; what failed.
 fn broken(how: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
@@ -103,8 +106,9 @@ fn a_forwarder_that_drops_icmp_errors_is_caught() {
 #[test]
 fn a_forwarder_that_mixes_up_slices_is_caught() {
     if possible() {
+        // Its servers pass on to the owners what they should not have got.
         let failed = broken("slices");
-        assert!(failed.iter().any(|what| what.contains("every download has the checksum")), "{failed:?}");
+        assert!(failed.iter().any(|what| what == OWNERS), "{failed:?}");
     }
 }
 
@@ -121,7 +125,8 @@ fn a_forwarder_that_mixes_up_data_centres_is_caught() {
 #[test]
 fn tables_that_mix_up_slices_now_and_then_are_caught() {
     if possible() {
-        assert_eq!(broken("reload"), ["nothing breaks meanwhile"]);
+        let failed = broken("reload");
+        assert!(failed.iter().any(|what| what == OWNERS), "{failed:?}");
     }
 }
 

@@ -84,14 +84,14 @@ fn check_sources(lab: &Lab, report: &mut Report, before: usize, wanted: usize) -
 }
 
 /// What agents have counted, all of them together.
-struct Received {
+pub(super) struct Received {
     packets: u64,
     kept: u64,
     passed_on: u64,
 }
 
 impl Received {
-    fn all(lab: &Lab) -> Result<Self> {
+    pub(super) fn all(lab: &Lab) -> Result<Self> {
         let mut all = Self { packets: 0, kept: 0, passed_on: 0 };
         for server in &lab.servers {
             all.packets += server.metric("sluice_agent_receive_packets_total", "")?;
@@ -102,8 +102,9 @@ impl Received {
     }
 }
 
-/// Each packet found a socket, or belonged to a connection that its owner had just closed; none came to another server.
-fn check_owners(report: &mut Report, before: &Received, now: &Received) {
+/// Each packet found a socket, or belonged to a connection that its owner had just closed; none came to another server, which
+/// would have passed it on to the owner.
+pub(super) fn check_owners(report: &mut Report, before: &Received, now: &Received) {
     let (packets, kept) = (now.packets - before.packets, now.kept - before.kept);
     let (without, passed_on) = (packets.saturating_sub(kept), now.passed_on - before.passed_on);
     let figures = format!("{packets} received, {without} without a socket, {passed_on} passed on");

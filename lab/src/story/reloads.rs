@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::downloads;
+use super::downloads::{self, Received};
 use crate::breakage;
 use crate::lab::Lab;
 use crate::report::Report;
@@ -31,6 +31,7 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
     } else {
         (200, "--parallel-max 4 --connect-timeout 20 --max-time 90")
     };
+    let before = Received::all(lab)?;
     let downloads = downloads::start(lab, each, options)?;
     let tables = tables(&lab.table, lab.is_broken(breakage::RELOAD))?;
     let (start, sockets) = (Instant::now(), lab.forwarders.iter().map(|forwarder| forwarder.socket()));
@@ -50,6 +51,7 @@ pub(super) fn tell(lab: &mut Lab, report: &mut Report) -> Result<()> {
         report.check(enough, &format!("{} takes them all", forwarder.place.forwarder()), figures);
     }
     report.check(outcome.is_right(), "nothing breaks meanwhile", outcome);
+    downloads::check_owners(report, &before, &Received::all(lab)?);
     Ok(())
 }
 
