@@ -122,7 +122,7 @@ impl Svg {
             r##"<path d="M {x1} {y1} Q {middle} {low} {x2} {y2}" fill="none" stroke="#bc4c00" stroke-opacity="0.6" stroke-dasharray="7 5" stroke-width="{width:.1}"/>"##
         ));
         // A point of the curve that no box hides.
-        let t = if far { 0.2 } else { 0.42 };
+        let t = if far { 0.2 } else { 0.28 };
         let at = |a: f64, b: f64, c: f64| (1.0 - t) * (1.0 - t) * a + 2.0 * t * (1.0 - t) * b + t * t * c;
         self.number((at(x1, middle, x2), at(y1, low, y2)), count);
     }
