@@ -120,13 +120,28 @@ fn explanations_are_what_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("table.json"), first("json table", "table-format.md")).unwrap();
     fs::write(folder.path().join("sluice.toml"), first("toml config", "README.md")).unwrap();
-    for (path, text) in blocks("console explain") {
-        let (command, expected) = text.split_once('\n').unwrap();
-        let command = command.strip_prefix("$ sluice").unwrap();
+    blocks("console explain").iter().for_each(|(_, text)| assert_prints(text, folder.path()));
+}
+
+/// The tutorial's reader keeps its tables as one.json and two.json, and types what it says.
+#[test]
+fn the_tutorial_shows_what_is_printed() {
+    let of_tutorial = |info| blocks(info).into_iter().filter(|(path, _)| path.ends_with("tutorial.md"));
+    let folder = tempfile::tempdir().unwrap();
+    for (name, (_, table)) in ["one.json", "two.json"].iter().zip(of_tutorial("json table")) {
+        fs::write(folder.path().join(name), table).unwrap();
+    }
+    of_tutorial("console tutorial").for_each(|(_, text)| assert_prints(&text, folder.path()));
+}
+
+/// A block of commands, `$ sluice …`, each followed by all that it prints.
+fn assert_prints(block: &str, folder: &Path) {
+    for example in format!("\n{block}").split("\n$ sluice").skip(1) {
+        let (command, expected) = example.split_once('\n').unwrap();
         let script = format!("{}{command}", env!("CARGO_BIN_EXE_sluice"));
-        let output = Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}: {command}", path.display());
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), expected, "{}: {command}", path.display());
+        let output = Command::new("sh").current_dir(folder).args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), expected, "{command}");
     }
 }
 
