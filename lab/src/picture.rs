@@ -142,9 +142,9 @@ impl Svg {
     /// A number on a light ground.
     fn number(&mut self, (x, y): Point, count: u64) {
         let y = y + 4.0;
-        self.put(format_args!(
-            r##"<text x="{x:.0}" y="{y:.0}" text-anchor="middle" stroke="#ffffff" stroke-width="3" paint-order="stroke">{count}</text>"##
-        ));
+        let place = format!(r#"x="{x:.0}" y="{y:.0}" text-anchor="middle""#);
+        self.put(format_args!(r##"<text {place} stroke="#ffffff" stroke-width="3">{count}</text>"##));
+        self.put(format_args!("<text {place}>{count}</text>"));
     }
 
     fn text(&mut self, (x, y): Point, anchor: &str, words: &str) {
