@@ -21,6 +21,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tables::Prefix;
 
+use crate::nest::Nest;
+
 /// The mark (`IFA_PROTO`, `rtm_protocol`), which nothing in Linux's `rt_protos` has.
 pub const MARK: u8 = 83;
 /// The kernel's table of its own addresses.
@@ -89,11 +91,9 @@ pub fn prefixes(objects: &BTreeSet<Object>) -> Vec<Prefix> {
         Object::Address(address) => Some(Prefix::host(*address)),
         Object::Route(_) => None,
     });
-    let wide: Vec<Prefix> = wide.collect();
-    let single = single.filter(|single| !wide.iter().any(|wide| wide.covers(*single)));
-    let mut all: Vec<Prefix> = single.collect();
-    all.extend(wide);
-    all
+    let wide: Nest<()> = wide.map(|wide| (wide, ())).collect();
+    let single: Vec<Prefix> = single.filter(|single| wide.around(*single).is_none()).collect();
+    single.into_iter().chain(wide.all()).collect()
 }
 
 /// The kernel's side of them.

@@ -5,6 +5,7 @@
 //! that sockets still use go only when these have gone. So no packet meets an address that is not known to be held, and no
 //! connection loses its address.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -259,7 +260,7 @@ impl State {
         }
         self.looked = Instant::now();
         let is_used = |prefix: &Prefix| self.usage.by_prefix.contains_key(prefix);
-        let unused: Vec<Prefix> = self.lingering.iter().copied().filter(|prefix| !is_used(prefix)).collect();
+        let unused: HashSet<Prefix> = self.lingering.iter().copied().filter(|prefix| !is_used(prefix)).collect();
         if unused.is_empty() {
             return;
         }

@@ -16,6 +16,7 @@ pub mod holding;
 pub mod maps;
 pub mod methods;
 pub mod metrics;
+mod nest;
 pub mod ownership;
 pub mod parts;
 pub mod ports;

@@ -7,6 +7,7 @@ use tables::announce::announce;
 use tables::source::{Owner, Ownership, PlanId, ServerId};
 use tables::{Fault, Faults, Ports, Prefix, Source};
 
+use crate::nest::Nest;
 use crate::view::{Held, Keeper, Run, View};
 
 /// A table as one server sees it, and what of it the table does not make the server hold.
@@ -25,6 +26,7 @@ pub fn owned(source: &Source, server: &str, put: &[Prefix]) -> Result<Owned, Fau
     let mut reader = Reader { source, own, plans: HashMap::new() };
     let mut held = Vec::new();
     let mut lingering = Vec::new();
+    let nest: Nest<()> = put.iter().map(|put| (*put, ())).collect();
     for (prefix, index, entry) in tables::disjoint(source) {
         let (concerned, runs, portless) = reader.read(entry.ownership);
         let tags = || source.tags(index).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
@@ -32,14 +34,14 @@ pub fn owned(source: &Source, server: &str, put: &[Prefix]) -> Result<Owned, Fau
             held.push(Held { prefix, runs: runs.to_vec(), portless, tags: tags() });
             continue;
         }
-        for &part in put.iter().filter(|put| put.covers(prefix) || prefix.covers(**put)) {
-            // One of both is inside the other.
-            let prefix = if part.length() > prefix.length() { part } else { prefix };
+        let whole = nest.around(prefix).map(|()| prefix);
+        let parts = nest.inside(prefix).filter(|_| whole.is_none());
+        for prefix in whole.into_iter().chain(parts) {
             lingering.push(prefix);
             held.push(Held { prefix, runs: runs.to_vec(), portless, tags: tags() });
         }
     }
-    let in_table: Vec<Prefix> = held.iter().map(|held| held.prefix).collect();
+    let in_table: Nest<()> = held.iter().map(|held| (held.prefix, ())).collect();
     for prefix in put.iter().flat_map(|put| without(*put, &in_table)) {
         lingering.push(prefix);
         held.push(Held { prefix, runs: Vec::new(), portless: Keeper::default(), tags: Vec::new() });
@@ -115,16 +117,14 @@ impl Reader<'_> {
 }
 
 /// The prefixes that are `prefix` without those of `inside` that overlap it.
-fn without(prefix: Prefix, inside: &[Prefix]) -> Vec<Prefix> {
-    let inside: Vec<Prefix> =
-        inside.iter().copied().filter(|other| prefix.covers(*other) || other.covers(prefix)).collect();
-    if inside.is_empty() {
-        return vec![prefix];
-    }
-    if inside.iter().any(|other| other.covers(prefix)) {
+fn without(prefix: Prefix, inside: &Nest<()>) -> Vec<Prefix> {
+    if inside.around(prefix).is_some() {
         return Vec::new();
     }
-    prefix.halves().into_iter().flatten().flat_map(|half| without(half, &inside)).collect()
+    if inside.inside(prefix).next().is_none() {
+        return vec![prefix];
+    }
+    prefix.halves().into_iter().flatten().flat_map(|half| without(half, inside)).collect()
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! A table does not reach everybody at the same moment. A server that began at once from ports that it has just gained would have
 //! its answers sent to their old owner by a forwarder that has not heard, and refused by that owner if it has not heard either.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use tables::Ports;
+use tables::{Ports, Prefix};
 
+use crate::nest::Nest;
 use crate::view::{Held, Keeper, Run, View};
 
 /// What new connections may begin from. Its views name nothing but what is owned.
@@ -77,12 +79,13 @@ const OWN: Keeper = Keeper { own: true, other: None };
 /// What of `after` was in `before`, too; both name only what is owned. An address whose prefix has become longer keeps its
 /// ports; a prefix that has swallowed another one waits.
 fn kept(after: &View, before: &View) -> View {
-    let is_left = |prefix| after.held.iter().any(|held| held.prefix == prefix);
+    let left: HashSet<Prefix> = after.held.iter().map(|held| held.prefix).collect();
+    let nest: Nest<&Held> = before.held.iter().map(|old| (old.prefix, old)).collect();
     let common = |held: &Held| {
-        if before.held.iter().any(|old| held.prefix.covers(old.prefix) && !is_left(old.prefix)) {
+        if nest.inside(held.prefix).any(|old| !left.contains(&old)) {
             return None;
         }
-        let old = before.held.iter().find(|old| old.prefix.covers(held.prefix))?;
+        let old = nest.around(held.prefix)?;
         let pairs = held.runs.iter().flat_map(|run| old.runs.iter().map(move |old| (run.ports, old.ports)));
         let both = |(a, b): (Ports, Ports)| Ports::new(a.first().max(b.first()), a.last().min(b.last()));
         let runs: Vec<Run> = pairs.filter_map(both).map(|ports| Run { ports, keeper: OWN }).collect();
