@@ -70,7 +70,22 @@ impl fmt::Display for Object {
     }
 }
 
-/// What makes the addresses of `prefix` this machine's. A wider IPv6 prefix has its first address as well: without an
+/// Of so many single IPv4 addresses each becomes a route: the kernel looks through all addresses of a device to put one more,
+/// so that a hundred thousand would take it minutes.
+const MANY: usize = 1000;
+
+/// What makes the addresses of all `prefixes` this machine's.
+pub fn all_objects(prefixes: impl Iterator<Item = Prefix> + Clone) -> BTreeSet<Object> {
+    let singles = prefixes.clone().filter(|prefix| prefix.length() == 32 && prefix.address().is_ipv4());
+    let many = singles.count() > MANY;
+    let object = |object| match object {
+        Object::Address(address) if many && address.is_ipv4() => Object::Route(Prefix::host(address)),
+        object => object,
+    };
+    prefixes.flat_map(objects).map(object).collect()
+}
+
+/// What makes the addresses of `prefix` this machine's, where there are few. A wider IPv6 prefix has its first address as well: without an
 /// address that it knows, the kernel lets no program bind in there.
 pub fn objects(prefix: Prefix) -> impl Iterator<Item = Object> {
     let host = Prefix::host(prefix.address()) == prefix;
@@ -232,6 +247,10 @@ fn route_message(prefix: Prefix, device: u32) -> RouteMessage {
         IpAddr::V6(address) => RouteAddress::Inet6(address),
     };
     message.attributes.extend([RouteAttribute::Destination(destination), RouteAttribute::Oif(device)]);
+    if Prefix::host(prefix.address()) == prefix {
+        // Beside the one that comes and goes with an address, so that each can take the other's place without a gap.
+        message.attributes.push(RouteAttribute::Priority(MARK.into()));
+    }
     message
 }
 
@@ -252,6 +271,18 @@ mod tests {
         let mut back = prefixes(&all.into_iter().flat_map(objects).collect());
         back.sort();
         assert_eq!(back, all);
+    }
+
+    #[test]
+    fn many_single_ones_are_routes() {
+        let prefix = |number: u32| Prefix::host(std::net::Ipv4Addr::from_bits(number).into());
+        let others = ["2001:db8::5/128", "2001:db8:1::/64"].map(|text| text.parse().unwrap());
+        let of = |count| all_objects((0..count).map(prefix).chain(others));
+        assert!(of(1000).contains(&Object::Address([0, 0, 0, 7].into())));
+        let many = of(1001);
+        assert!(many.contains(&Object::Route(prefix(7))) && !many.contains(&Object::Address([0, 0, 0, 7].into())));
+        assert_eq!(many.iter().filter(|object| matches!(object, Object::Address(_))).count(), 2);
+        assert_eq!(prefixes(&many).len(), 1003);
     }
 
     /// This machine's own addresses, none of which is an agent's or is touched.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tables::Prefix;
 
-use crate::addresses::{AddressError, Addresses, Object, objects, prefixes};
+use crate::addresses::{AddressError, Addresses, Object, all_objects, objects, prefixes};
 use crate::config::{Config, PortsMode};
 use crate::ports::{self, Choice, PortRange};
 use crate::view::View;
@@ -64,7 +64,7 @@ impl Holding {
 
     fn follow_addresses(&mut self, view: &View) -> Result<(), AddressError> {
         let ours = self.addresses.ours()?;
-        let wanted: BTreeSet<Object> = view.held.iter().flat_map(|held| objects(held.prefix)).collect();
+        let wanted: BTreeSet<Object> = all_objects(view.held.iter().map(|held| held.prefix));
         let mut put = 0_usize;
         let mut foreign = BTreeSet::new();
         for &object in wanted.difference(&ours) {

@@ -66,6 +66,32 @@ fn addresses_and_ports_come_follow_the_table_and_go() {
 }
 
 #[test]
+fn an_address_stays_while_many_come_and_go() {
+    let Some(mut rig) = Rig::new() else { return };
+    let few = vec![whole("198.51.100.1/32", "lhr-1")];
+    rig.write(&table(1, &json!(few)));
+    rig.start();
+    let addresses = |rig: &Rig| rig.server().ip(&["-4", "-o", "address", "show", "dev", "lo"]).lines().count();
+    assert_eq!(addresses(&rig), 2);
+    let (sender, stop) = std::sync::mpsc::channel();
+    let binding = rig.server().spawn(move || {
+        while stop.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            std::net::UdpSocket::bind("198.51.100.1:0").unwrap();
+        }
+    });
+    let more = (0..1000).map(|number| whole(&format!("192.0.{}.{}/32", number / 250, number % 250), "lhr-1"));
+    rig.write(&table(2, &json!(few.iter().cloned().chain(more).collect::<Vec<_>>())));
+    rig.wait_for_generation(2);
+    assert_eq!((addresses(&rig), rig.held().len()), (1, 1001), "routes, each of them");
+    rig.write(&table(3, &json!(few)));
+    rig.wait_for_generation(3);
+    rig.wait_for("end of the unused", |rig| rig.held() == ["198.51.100.1"]);
+    assert_eq!(addresses(&rig), 2);
+    sender.send(()).unwrap();
+    binding.join().unwrap();
+}
+
+#[test]
 fn a_refused_table_changes_nothing() {
     let Some(mut rig) = Rig::new() else { return };
     rig.write(&table(1, &json!([whole("198.51.100.1/32", "lhr-1")])));
