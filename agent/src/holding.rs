@@ -7,7 +7,7 @@ use tables::Prefix;
 
 use crate::addresses::{AddressError, Addresses, Object, all_objects, objects, prefixes};
 use crate::config::{Config, PortsMode};
-use crate::ports::{self, Choice, PortRange};
+use crate::ports::{self, Choice, Plan, PortRange};
 use crate::view::View;
 
 /// What this server holds.
@@ -59,7 +59,13 @@ impl Holding {
         if let Err(error) = self.follow_addresses(view) {
             self.complain(error);
         }
-        self.follow_ports(begin);
+        let lowest = self.range.lowest();
+        let mut plan = ports::plan(begin, lowest);
+        if plan.ports.is_empty() {
+            // The kernel always chooses from something: rather from what was gained just now than from what others own.
+            plan = ports::plan(view, lowest);
+        }
+        self.follow_ports(plan);
     }
 
     fn follow_addresses(&mut self, view: &View) -> Result<(), AddressError> {
@@ -91,8 +97,7 @@ impl Holding {
         Ok(())
     }
 
-    fn follow_ports(&mut self, view: &View) {
-        let plan = ports::plan(view, self.range.lowest());
+    fn follow_ports(&mut self, plan: Plan) {
         let told = match self.mode {
             PortsMode::Set => self.range.set(&plan).map(|()| plan.warnings),
             PortsMode::Check => self.range.check(&plan).map(|warnings| [plan.warnings, warnings].concat()),
