@@ -227,14 +227,18 @@ int sendmsg4(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct address source = {};
+	__u32 remote = ctx->user_ip4;
 
-	if (stays_here4(ctx->user_ip4))
-		return ALLOW;
 	if (!sk)
 		return REFUSE;
 	source.word[0] = ctx->msg_src_ip4;
 	if (!source.word[0])
 		source.word[0] = sk->src_ip4;
+	/* Connected, and asked all the same for what comes beside the datagram: that may be another source. */
+	if (!remote && sk->dst_ip4 && source.word[0] != sk->src_ip4)
+		remote = sk->dst_ip4;
+	if (stays_here4(remote))
+		return ALLOW;
 	if (!sends(sk, false, &source))
 		return REFUSE;
 	ctx->msg_src_ip4 = source.word[0];
@@ -251,7 +255,7 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 	remote.word[1] = ctx->user_ip6[1];
 	remote.word[2] = ctx->user_ip6[2];
 	remote.word[3] = ctx->user_ip6[3];
-	if (stays_here6(&remote) || is_mapped(&remote)) /* mapped: sendmsg4 is asked too */
+	if (is_mapped(&remote)) /* sendmsg4 is asked too */
 		return ALLOW;
 	if (!sk)
 		return REFUSE;
@@ -265,6 +269,15 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 		source.word[2] = sk->src_ip6[2];
 		source.word[3] = sk->src_ip6[3];
 	}
+	if (unspecified(&remote) && (source.word[0] != sk->src_ip6[0] || source.word[1] != sk->src_ip6[1] ||
+				     source.word[2] != sk->src_ip6[2] || source.word[3] != sk->src_ip6[3])) {
+		remote.word[0] = sk->dst_ip6[0]; /* as with IPv4 */
+		remote.word[1] = sk->dst_ip6[1];
+		remote.word[2] = sk->dst_ip6[2];
+		remote.word[3] = sk->dst_ip6[3];
+	}
+	if (stays_here6(&remote))
+		return ALLOW;
 	if (!sends(sk, true, &source))
 		return REFUSE;
 	ctx->msg_src_ip6[0] = source.word[0];

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use agent::exec::{Exec, Family, Filter, Settings, default_cgroup};
 use agent::view::View;
-use network::{Client, FAR, FAR6, Network, SHARED, SHARED6, seen, unique, view};
+use network::{Client, FAR, FAR6, Network, OWN, SHARED, SHARED6, seen, unique, view};
 
 /// An agent's part for one test: a cgroup of its own.
 struct Agent {
@@ -176,6 +176,19 @@ fn datagrams_of_unconnected_sockets_too() {
     agent.network.sysctl("net/ipv4/ip_local_port_range", "2048 4095");
     all_within(&client.ask(&format!("send {}", FAR[0])), SHARED[0], 2048..=4095);
     all_within(&client.ask(&format!("send {FAR6}")), SHARED6, 2048..=4095);
+}
+
+#[test]
+fn a_connected_socket_sends_from_nothing_else() {
+    let slices = [("198.51.100.1/32", "2048-4095"), ("2001:db8:e::1/128", "2048-4095")];
+    let Some(mut agent) = Agent::new(&view(&slices)) else { return };
+    let mut client = agent.client(&[], None);
+    all_within(&client.ask(&format!("told {} {}", FAR[0], SHARED[0])), SHARED[0], 2048..=4095);
+    all_within(&client.ask(&format!("told {FAR6} {SHARED6}")), SHARED6, 2048..=4095);
+    assert_eq!(client.ask(&format!("told {} {}", FAR[0], SHARED[1])), "EPERM");
+    assert_eq!(client.ask(&format!("told {FAR6} {}", OWN[1])), "EPERM");
+    agent.exec.publish(&View::default()).unwrap();
+    assert!(client.ask("marked").starts_with(SHARED[0]), "what is connected goes on");
 }
 
 #[test]

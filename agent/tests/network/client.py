@@ -49,6 +49,25 @@ def send(far, *bound):
     return kept_answer(made)
 
 
+def told(far, source):
+    """A datagram of a connected socket, with the address that it is to leave from beside it."""
+    made = new(socket.SOCK_DGRAM, far)
+    made.connect((far, 53))
+    if ":" in far:
+        beside = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, source) + bytes(4))
+    else:
+        beside = (socket.IPPROTO_IP, 8, bytes(4) + socket.inet_aton(source) + bytes(4))  # IP_PKTINFO
+    made.sendmsg([b"?"], [beside])
+    return kept_answer(made)
+
+
+def marked():
+    """A datagram of a connected socket that is there already, with a mark for congestion control."""
+    made = next(made for made in kept if made.type == socket.SOCK_DGRAM)
+    made.sendmsg([b"?"], [(socket.IPPROTO_IP, socket.IP_TOS, b"\1")])
+    return made.recv(100).decode().strip()
+
+
 def again(far):
     """A datagram from a socket that is there already."""
     made = next(made for made in kept if made.type == socket.SOCK_DGRAM)
