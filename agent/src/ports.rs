@@ -120,7 +120,14 @@ pub struct PortRange {
 #[derive(Deserialize, Serialize)]
 struct Kept {
     found: Choice,
-    set: Choice,
+    /// Before and after the change that it is kept for: a kill may leave either, or one half of each.
+    set: [Choice; 2],
+}
+
+impl Kept {
+    fn made(&self, now: &Choice) -> bool {
+        self.set.iter().any(|set| set.range == now.range) && self.set.iter().any(|set| set.reserved == now.reserved)
+    }
 }
 
 impl PortRange {
@@ -158,7 +165,7 @@ impl PortRange {
         let found = match (self.found.take(), kept) {
             (Some(found), _) => found,
             // Another agent set it, and could not take it back.
-            (None, Some(kept)) if kept.set == now => kept.found,
+            (None, Some(kept)) if kept.made(&now) => kept.found,
             _ => now.clone(),
         };
         let set = plan.choice(&parse(&found.reserved)).unwrap_or_else(|| found.clone());
@@ -166,8 +173,9 @@ impl PortRange {
         if set == now {
             return Ok(());
         }
-        // What is kept is good before and after the change.
-        fs::write(&self.file, serde_json::to_vec(&Kept { found, set: set.clone() })?)?;
+        let fresh = self.file.with_extension("ports-new");
+        fs::write(&fresh, serde_json::to_vec(&Kept { found, set: [now, set.clone()] })?)?;
+        fs::rename(&fresh, &self.file)?;
         self.write(&set)
     }
 
@@ -281,6 +289,22 @@ mod tests {
             ("32768 60999".into(), "40000".into())
         );
         assert!(!folder.path().join("kept").exists());
+        // Killed amid a change: half of it was done, or none.
+        let other = super::plan(&view(&[("192.0.2.1/32", &["4096-6143"])]), 1024);
+        for before in ["ip_local_port_range", "ip_local_reserved_ports"] {
+            let mut killed = open();
+            killed.set(&plan).unwrap();
+            let half = sysctl(before);
+            killed.set(&other).unwrap();
+            fs::write(folder.path().join(before), half).unwrap();
+            let mut next = open();
+            next.set(&plan).unwrap();
+            next.restore().unwrap();
+            assert_eq!(
+                (sysctl("ip_local_port_range"), sysctl("ip_local_reserved_ports")),
+                ("32768 60999".into(), "40000".into())
+            );
+        }
         // Somebody has changed it since: that is what is found.
         killed.set(&plan).unwrap();
         fs::write(folder.path().join("ip_local_port_range"), "1024 65535").unwrap();
