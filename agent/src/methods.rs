@@ -96,7 +96,11 @@ fn exec(call: &Call<'_>) -> Result<Value, RpcError> {
     let filter = Filter::new(tags.iter().map(String::as_str), family);
     let filter = filter.map_err(|error| RpcError::invalid_params(error.to_string()))?;
     let Peer::Process { pid, .. } = call.peer else { return Err(RpcError::internal("whose process it is")) };
-    let pid = u32::try_from(pid).map_err(|_| RpcError::internal("the process is of another namespace"))?;
+    // The kernel's word for a process that it can't name here is 0, which to cgroups would be this one.
+    let pid = u32::try_from(pid)
+        .ok()
+        .filter(|pid| *pid > 0)
+        .ok_or_else(|| RpcError::internal("the process is of another namespace"))?;
     call.agent.admit(pid, &filter).map_err(|message| RpcError::new(NO_EXEC, message))?;
     Ok(json!({ "pid": pid, "filter": filter.to_string() }))
 }
