@@ -79,6 +79,11 @@ impl Cgroup {
         folders.map(|entry| Self::at(entry.path())).collect()
     }
 
+    /// Whether somebody has removed it, though there may be another of that name.
+    pub(super) fn is_gone(&self) -> bool {
+        !fs::metadata(&self.path).is_ok_and(|now| now.ino() == self.id)
+    }
+
     /// Moves a process here, with all its threads.
     pub(super) fn admit(&self, pid: u32) -> Result<(), Error> {
         let procs = self.path.join("cgroup.procs");

@@ -134,6 +134,11 @@ impl Exec {
     /// [`Error::NothingOwned`], [`Error::TooManyGroups`], or the kernel's refusal.
     pub fn admit(&mut self, pid: u32, filter: &Filter) -> Result<(), Error> {
         self.sweep();
+        if self.root.is_gone() {
+            // Nothing hangs on another one of that name, and whoever is put there would be free.
+            self.root = Cgroup::make(self.settings.cgroup.clone())?;
+            self.hooks.attach(&self.root, &self.settings.pins)?;
+        }
         if !self.groups.contains_key(filter) {
             if pool::of(&self.view, filter).is_empty() {
                 return Err(Error::NothingOwned(filter.clone()));

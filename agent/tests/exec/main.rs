@@ -192,6 +192,14 @@ fn a_connected_socket_sends_from_nothing_else() {
 }
 
 #[test]
+fn whoever_removes_the_cgroup_sets_nobody_free() {
+    let Some(mut agent) = Agent::new(&view(&[("198.51.100.1/32", "2048-4095")])) else { return };
+    std::fs::remove_dir(&agent.settings.cgroup).unwrap();
+    let mut client = agent.client(&[], None);
+    all_within(&client.ask(&format!("many 20 {}", FAR[0])), SHARED[0], 2048..=4095);
+}
+
+#[test]
 fn the_next_agent_takes_over_and_none_is_no_freedom() {
     let slices = view(&[("198.51.100.1/32", "2048-4095")]);
     let Some(mut agent) = Agent::new(&slices) else { return };
