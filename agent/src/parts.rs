@@ -2,6 +2,7 @@
 //! Those who handle packets and connections in the kernel: each is told a view before anything else follows it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use crate::config::Config;
 use crate::exec::{self, Exec, Filter, Tally};
@@ -15,6 +16,8 @@ pub struct Parts {
     guard: Guard,
     /// Without control groups there is none, and a server receives all the same.
     exec: Result<Exec, String>,
+    /// No other agent's, as long as it is open.
+    _cgroup: Option<File>,
     /// What the kernel refused, at the last attempt.
     problems: Vec<String>,
 }
@@ -58,12 +61,17 @@ impl Parts {
         }
         let guard = Guard::start(&config.devices, config.guard, view)?;
         let cgroup = config.cgroup.clone().unwrap_or_else(exec::default_cgroup);
+        let claim = exec::claim(&cgroup);
         let settings = exec::Settings { pins: exec::default_pins(&cgroup), cgroup };
-        let exec = Exec::start(settings, view).map_err(|error| error.to_string());
+        let (cgroup, exec) = match claim {
+            Ok(claim) => (Some(claim), Exec::start(settings, view)),
+            Err(error) => (None, Err(error)),
+        };
+        let exec = exec.map_err(|error| error.to_string());
         if let Err(error) = &exec {
             tracing::warn!("sluice-agent exec does not work here: {error}");
         }
-        Ok(Self { receive, guard, exec, problems: Vec::new() })
+        Ok(Self { receive, guard, exec, _cgroup: cgroup, problems: Vec::new() })
     }
 
     /// Tells all of another view, and that connections may begin from what `begin` owns. One that does not take it stays at

@@ -15,14 +15,17 @@ mod pins;
 mod pool;
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use cgroup::cgroup_mount;
 pub use cgroup::default_cgroup;
 pub use filter::{Family, Filter, FilterError};
 pub use hooks::Tally;
 pub use pins::default_pins;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::view::View;
 use cgroup::Cgroup;
@@ -55,6 +58,9 @@ pub enum Error {
     /// Not a folder of cgroup version 2.
     #[error("{} is in no cgroup file system of version 2; set exec.cgroup to a folder in one, see /proc/mounts", .0.display())]
     NotCgroup(PathBuf),
+    /// It would take over whom the other one holds, and give them what this server owns to send from.
+    #[error("another agent runs programs in {}; set exec.cgroup to another folder", .0.display())]
+    Claimed(PathBuf),
     /// The kernel does not take the programs: too old, no BPF, or no rights.
     #[error("the kernel does not take the programs that choose addresses and ports ({what}): {reason}")]
     Program {
@@ -82,6 +88,22 @@ pub enum Error {
         hooks::MAX_GROUPS
     )]
     TooManyGroups,
+}
+
+/// Keeps other agents out of the cgroup, those in other network namespaces too, until it is dropped or this process ends. It
+/// is by the file that only root may open: whoever could would keep the agent out.
+///
+/// # Errors
+///
+/// [`Error::Claimed`], [`Error::NotCgroup`] and [`Error::File`].
+pub fn claim(cgroup: &Path) -> Result<File, Error> {
+    let path = Cgroup::make(cgroup.to_owned())?.path().join("cgroup.kill");
+    let file = OpenOptions::new().write(true).open(&path).map_err(cgroup::failed("open", &path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(Error::Claimed(cgroup.to_owned())),
+        Err(error) => Err(cgroup::failed("lock", &path)(error.into())),
+    }
 }
 
 /// One filter's cgroup.

@@ -10,7 +10,7 @@ mod network;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use agent::exec::{Exec, Family, Filter, Settings, default_cgroup};
+use agent::exec::{Exec, Family, Filter, Settings, claim, default_cgroup};
 use agent::view::View;
 use network::{Client, FAR, FAR6, Network, OWN, SHARED, SHARED6, seen, unique, view};
 
@@ -189,6 +189,17 @@ fn a_connected_socket_sends_from_nothing_else() {
     assert_eq!(client.ask(&format!("told {FAR6} {}", OWN[1])), "EPERM");
     agent.exec.publish(&View::default()).unwrap();
     assert!(client.ask("marked").starts_with(SHARED[0]), "what is connected goes on");
+}
+
+#[test]
+fn a_cgroup_is_one_agents() {
+    let Some(agent) = Agent::new(&view(&[("198.51.100.1/32", "2048-4095")])) else { return };
+    let cgroup = &agent.settings.cgroup;
+    let claimed = claim(cgroup).unwrap();
+    let error = claim(cgroup).unwrap_err().to_string();
+    assert!(error.ends_with("set exec.cgroup to another folder"), "{error}");
+    drop(claimed);
+    claim(cgroup).unwrap();
 }
 
 #[test]
