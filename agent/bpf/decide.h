@@ -5,16 +5,13 @@
 #include "count.h"
 #include "socket.h"
 
-// What became of the first fragment becomes of the later ones.
-struct datagram {
-	union address src;
-	union address dst;
-	__be32 id;
-	__u32 protocol;
-};
+#define FORGOTTEN_AFTER 10000000000ULL // ns without a fragment: the identifier may be another datagram's then
 
+// What became of the first fragment becomes of the later ones.
 struct remembered {
+	__u64 seen; // ns, when the last one came
 	__u32 fate;
+	__u32 zero;
 	union address target;
 };
 
@@ -74,13 +71,15 @@ static __always_inline enum fate decide_first(struct xdp_md *ctx, void *view, st
 	return without_socket(p, keeper);
 }
 
-static __always_inline enum fate decide_later(struct packet *p, const struct datagram *key)
+static __always_inline enum fate decide_later(struct packet *p)
 {
-	const struct remembered *first = bpf_map_lookup_elem(&datagrams, key);
+	struct remembered *first = bpf_map_lookup_elem(&datagrams, &p->datagram);
+	__u64 now = bpf_ktime_get_ns();
 	enum fate fate;
 
-	if (!first)
+	if (!first || now - first->seen > FORGOTTEN_AFTER)
 		return FRAGMENT_UNMATCHED;
+	first->seen = now;
 	fate = first->fate;
 	p->target = first->target;
 	if (p->is_passed_on && (fate == PASSED_ON_PREVIOUS || fate == PASSED_ON_OWNER))
@@ -90,17 +89,18 @@ static __always_inline enum fate decide_later(struct packet *p, const struct dat
 
 static __always_inline enum fate decide(struct xdp_md *ctx, void *view, struct packet *p)
 {
-	struct datagram key = { .src = p->src, .dst = p->dst, .id = p->id, .protocol = p->protocol };
 	struct view_value *held = view_address(view, VIEW_HELD, &p->dst);
 	struct remembered first = {};
 
 	if (!held)
 		return GUE_NOT_OURS;
 	if (p->by == BY_FRAGMENT)
-		return decide_later(p, &key);
+		return decide_later(p);
 	first.fate = decide_first(ctx, view, p, held);
 	first.target = p->target;
-	if (p->is_first)
-		bpf_map_update_elem(&datagrams, &key, &first, BPF_ANY);
+	if (p->is_first) {
+		first.seen = bpf_ktime_get_ns();
+		bpf_map_update_elem(&datagrams, &p->datagram, &first, BPF_ANY);
+	}
 	return first.fate;
 }

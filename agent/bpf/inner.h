@@ -88,6 +88,7 @@ static __always_inline void classify_quote(struct xdp_md *ctx, struct packet *p,
 	p->dport = ports[0];
 }
 
+// FATES: its owner is to be found; of classify_ports as well.
 PART int classify_icmp(struct xdp_md *ctx, struct packet *p)
 {
 	__be16 head[4];
@@ -95,22 +96,25 @@ PART int classify_icmp(struct xdp_md *ctx, struct packet *p)
 	__u8 type;
 
 	if (!p)
-		return -1;
+		return INNER_MALFORMED;
 	end = p->inner_at + p->inner_len;
 	if (p->l4_at + sizeof(head) > end || load(ctx, p->l4_at, head, sizeof(head)))
-		return -1;
+		return INNER_MALFORMED;
 	type = head[0] & 0xff;
+	// Neighbours are found on the link, not in a tunnel.
+	if (p->version == 6 && type >= 133 && type <= 137)
+		return GUE_NOT_OURS;
 	if (type == (p->version == 4 ? 0 : 129)) {
 		p->by = BY_PORT;
 		p->dport = head[2];
 	} else if (is_icmp_error(p->version, type)) {
 		classify_quote(ctx, p, p->l4_at + sizeof(head), end);
 	}
-	return 0;
+	return FATES;
 }
 
 // Eight bytes of a first fragment are enough, TCP's flags are behind them.
-static __always_inline int classify_ports(struct xdp_md *ctx, struct packet *p)
+static __always_inline enum fate classify_ports(struct xdp_md *ctx, struct packet *p)
 {
 	__u32 end = p->inner_at + p->inner_len;
 	__be16 ports[2];
@@ -118,7 +122,7 @@ static __always_inline int classify_ports(struct xdp_md *ctx, struct packet *p)
 	__u8 flags;
 
 	if (p->l4_at + least > end || load(ctx, p->l4_at, ports, sizeof(ports)))
-		return -1;
+		return INNER_MALFORMED;
 	p->sport = ports[0];
 	p->dport = ports[1];
 	p->by = BY_PORT;
@@ -129,7 +133,7 @@ static __always_inline int classify_ports(struct xdp_md *ctx, struct packet *p)
 		if (p->l4_at + 14 <= end && !load(ctx, p->l4_at + 13, &flags, sizeof(flags)))
 			p->syn_ack = (flags & 0x02 ? SYN : 0) | (flags & 0x10 ? ACK : 0);
 	}
-	return 0;
+	return FATES;
 }
 
 PART int read_inner(struct xdp_md *ctx, struct packet *p)
@@ -153,7 +157,11 @@ PART int read_inner(struct xdp_md *ctx, struct packet *p)
 	p->l4_at = ip.then.at;
 	p->is_first = ip.then.is_first;
 	p->is_later = ip.then.is_later;
-	p->id = ip.then.id;
+	// The flow of an ICMP error is another's; this stays.
+	p->datagram.src = ip.src;
+	p->datagram.dst = ip.dst;
+	p->datagram.id = ip.then.id;
+	p->datagram.protocol = p->version == 4 ? ip.then.protocol : 0;
 	return is_cut || p->l4_at > p->inner_at + ip.len ? INNER_MALFORMED : FATES;
 }
 
@@ -162,13 +170,18 @@ static __always_inline enum fate parse_inner(struct xdp_md *ctx, struct packet *
 {
 	enum fate fate = read_inner(ctx, p);
 	int is_about_ports = has_ports(p->protocol);
+	int is_about_icmp = is_icmp(p->version, p->protocol);
 
 	p->by = BY_ADDRESS;
-	if (fate != FATES || !(is_about_ports || is_icmp(p->version, p->protocol)))
+	if (fate != FATES)
 		return fate;
-	if (p->is_later)
-		p->by = BY_FRAGMENT;
-	else if (is_about_ports ? classify_ports(ctx, p) : classify_icmp(ctx, p))
-		return INNER_MALFORMED;
-	return FATES;
+	if (p->is_later) {
+		// Behind an extension header that was cut along, only the first knows what.
+		if (is_about_ports || is_about_icmp || is_extension(p->protocol))
+			p->by = BY_FRAGMENT;
+		return FATES;
+	}
+	if (is_about_ports)
+		return classify_ports(ctx, p);
+	return is_about_icmp ? classify_icmp(ctx, p) : FATES;
 }

@@ -35,6 +35,14 @@ enum by {
 	BY_FRAGMENT, // a later fragment: as the first
 };
 
+// Its first fragment is the one with the ports. IPv6 has no protocol of all of a datagram.
+struct datagram {
+	union address src;
+	union address dst;
+	__be32 id;
+	__u32 protocol;
+};
+
 struct packet {
 	// outer
 	union address from;
@@ -52,6 +60,7 @@ struct packet {
 	__u32 inner_len;
 	__u8 version;
 	__u8 inner_ecn;
+	struct datagram datagram; // that it is a fragment of
 	// the flow as it would come from the other end
 	__u8 protocol;
 	__u8 by;
@@ -64,7 +73,6 @@ struct packet {
 	union address dst;
 	__be16 sport;
 	__be16 dport;
-	__be32 id; // of a fragment
 	// fate
 	union address target; // who it is passed on to
 };
