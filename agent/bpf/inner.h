@@ -14,7 +14,8 @@ struct ip {
 	struct walk then;
 };
 
-// Not 0 when it is no sound header of that version that ends before `end`, extension headers included.
+// Not 0 when it is no sound header of that version that ends before `end`, extension headers included. An IPv4 address in
+// IPv6 is none that comes by a wire, and would pass for IPv4's here.
 static __always_inline int read_ip(struct xdp_md *ctx, __u8 version, __u32 at, __u32 end, struct ip *ip)
 {
 	if (version == 4) {
@@ -45,7 +46,7 @@ static __always_inline int read_ip(struct xdp_md *ctx, __u8 version, __u32 at, _
 	ip->then.at = at + sizeof(v6);
 	ip->then.end = end;
 	ip->then.protocol = v6.nexthdr;
-	return walk(ctx, &ip->then) || ip->then.at > end;
+	return is_mapped(&ip->src) || is_mapped(&ip->dst) || walk(ctx, &ip->then) || ip->then.at > end;
 }
 
 static __always_inline int is_icmp(__u8 version, __u8 protocol)

@@ -26,7 +26,7 @@ struct outer {
 	__u32 frame_len;
 	__u32 payload_len; // of IP
 	__u32 header_len;  // of IPv4
-	__u8 is_odd;       // fragment or extension headers: no forwarder sends such
+	__u8 is_odd;       // fragment, extension headers, IPv4 addresses in IPv6: no forwarder sends such
 };
 
 static __always_inline int outer_ipv4(struct xdp_md *ctx, struct packet *p, struct outer *o)
@@ -64,11 +64,11 @@ static __always_inline int outer_ipv6(struct xdp_md *ctx, struct packet *p, stru
 	if (walk(ctx, &w) || w.is_later || w.protocol != IPPROTO_UDP)
 		return -1;
 	o->payload_len = be16(ip.payload_len);
-	o->is_odd = w.has_headers;
 	p->udp_at = w.at;
 	p->tos = traffic_class(&ip);
 	map_ipv6(&p->from, &ip.saddr);
 	map_ipv6(&p->to, &ip.daddr);
+	o->is_odd = w.has_headers || is_mapped(&p->from) || is_mapped(&p->to);
 	return 0;
 }
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each drop, by its name, and nothing goes anywhere then.
 
-use agent::receive::Action;
+use std::net::SocketAddr;
 
-use crate::frames::{GRE, Gue, SYN, UDP, ethernet, fragments, ip, tcp, udp, v6};
+use agent::receive::Action;
+use agent::view::View;
+
+use crate::frames::{GRE, Gue, SYN, UDP, ethernet, fragments, icmp, ip, tcp, udp, v6};
 use crate::host::{
-    GHOSTLY, Host, MINE, NOBODYS, OTHERS, OWN, REMOTES, SHARED, THEIRS, address, at, forwarded, on_host, passed_on,
+    GHOSTLY, Host, MINE, NOBODYS, OTHERS, OWN, REMOTES, SHARED, THEIRS, WHOLE, address, at, forwarded, on_host,
+    passed_on, view,
 };
 
 #[track_caller]
@@ -26,6 +30,31 @@ fn from_strangers() {
             // That it is malformed as well is not looked for.
             let header = [0xc1, 0x23, 0x17, 0xc0, 0, 8, 0, 0];
             dropped(host, from, &gue.frame(&header), "gue_untrusted");
+        }
+    });
+}
+
+/// Addresses of both versions are one kind in the program, so one must not pass for the other.
+#[test]
+fn ipv6_that_would_pass_for_ipv4() {
+    on_host(|host| {
+        for (from, to) in [("::ffff:10.0.0.1", OWN[1]), ("::ffff:10.0.0.1", "::ffff:10.0.1.1")] {
+            let gue = Gue::new(v6(from), v6(to));
+            dropped(host, from, &gue.wrap(&packet()), "gue_malformed");
+        }
+        let shared = SocketAddr::new(v6("::ffff:198.51.100.1"), MINE);
+        for remote in [at(REMOTES[1], 443), SocketAddr::new(v6("::ffff:203.0.113.7"), 443)] {
+            dropped(host, "inner", &forwarded(0).wrap(&udp(remote, shared, b"")), "inner_malformed");
+        }
+    });
+}
+
+#[test]
+fn neighbour_discovery() {
+    on_host(|host| {
+        for kind in 133..=137 {
+            let packet = icmp(address(REMOTES[1]), address(WHOLE[1]), kind, [0; 4], &[0; 16]);
+            dropped(host, "from afar", &forwarded(1).wrap(&packet), "gue_not_ours");
         }
     });
 }
@@ -145,7 +174,9 @@ fn when_it_cannot_go_on() {
         dropped(host, "no neighbour", &forwarded(0).wrap(&packet), "next_hop_unresolved");
         let gue = forwarded(0).hop("192.0.2.1".parse().unwrap(), 0);
         let packet = tcp(at(REMOTES[0], 443), at(SHARED[0], MINE), SYN);
+        host.receive.publish(&View { servers: vec![address("192.0.2.1")], ..view() }).unwrap();
         dropped(host, "no route", &gue.wrap(&packet), "next_hop_unresolved");
+        host.receive.publish(&view()).unwrap();
         // 1600 bytes by IPv4 are 1620 by IPv6.
         let long = udp(at(REMOTES[1], 443), at(SHARED[1], THEIRS), &[0; 1600 - 20 - 12 - 40 - 8]);
         dropped(host, "longer with the other version", &forwarded(0).wrap(&long), "too_big");

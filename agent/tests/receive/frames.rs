@@ -90,7 +90,7 @@ pub(crate) fn udp_datagram(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> 
     seal(l4, 6, from.ip(), to.ip(), UDP)
 }
 
-fn icmp(from: IpAddr, to: IpAddr, kind: u8, rest: [u8; 4], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn icmp(from: IpAddr, to: IpAddr, kind: u8, rest: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let message = [&[kind, 0, 0, 0], &rest[..], payload].concat();
     if from.is_ipv4() {
         let mut message = message;
