@@ -28,15 +28,23 @@ static __always_inline enum fate pass_on(struct packet *p, const union address *
 	return as;
 }
 
+// Whoever can send as a forwarder shall not say where this server sends to. It is none of the others itself.
+static __always_inline int is_other_server(void *view, const union address *address)
+{
+	const struct view_value *peer = view_address(view, VIEW_PEER, address);
+
+	return peer && peer->flags & VIEW_SERVER;
+}
+
 // Nobody here waits for it.
-static __always_inline enum fate without_socket(struct packet *p, const struct view_value *keeper)
+static __always_inline enum fate without_socket(void *view, struct packet *p, const struct view_value *keeper)
 {
 	int is_own = keeper && keeper->flags & VIEW_OWN;
 
 	// Once is enough: two hosts that both know better would play ping-pong.
 	if (p->is_passed_on)
 		return PASSED_ON_WITHOUT_SOCKET;
-	if (p->has_hop && !bpf_map_lookup_elem(&local_addresses, &p->hop))
+	if (p->has_hop && is_other_server(view, &p->hop))
 		return pass_on(p, &p->hop, PASSED_ON_PREVIOUS);
 	if (keeper && !is_none(&keeper->other))
 		return pass_on(p, &keeper->other, is_own ? PASSED_ON_PREVIOUS : PASSED_ON_OWNER);
@@ -68,7 +76,7 @@ static __always_inline enum fate decide_first(struct xdp_md *ctx, void *view, st
 		return by_owner(p, keeper, KEPT_OWN);
 	if (p->protocol == IPPROTO_TCP ? has_tcp_socket(ctx, p, is_own) : has_udp_socket(ctx, p, is_own))
 		return KEPT_SOCKET;
-	return without_socket(p, keeper);
+	return without_socket(view, p, keeper);
 }
 
 static __always_inline enum fate decide_later(struct packet *p)

@@ -44,13 +44,11 @@ static __always_inline int merge_ecn(struct xdp_md *ctx, struct packet *p)
 PART int deliver(struct xdp_md *ctx, struct packet *p)
 {
 	struct ethhdr eth;
-	__u32 behind;
 
 	if (!p || merge_ecn(ctx, p) || load(ctx, 0, &eth, sizeof(eth)))
 		return -1;
 	eth.h_proto = p->version == 4 ? be16(ETH_P_IP) : be16(ETH_P_IPV6);
-	behind = bpf_xdp_get_buff_len(ctx) - (p->inner_at + p->inner_len);
-	if (behind && bpf_xdp_adjust_tail(ctx, -(int)behind))
+	if (cut(ctx, p->inner_at + p->inner_len))
 		return -1;
 	if (bpf_xdp_adjust_head(ctx, p->inner_at - sizeof(eth)))
 		return -1;

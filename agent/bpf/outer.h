@@ -151,7 +151,7 @@ static __always_inline enum fate parse_outer(struct xdp_md *ctx, void *view, str
 	peer = view_address(view, VIEW_PEER, &p->from);
 	if (!peer)
 		return GUE_UNTRUSTED;
-	p->is_passed_on = !!(peer->flags & VIEW_SERVER);
+	p->is_passed_on = !!(peer->flags & (VIEW_SERVER | VIEW_NETWORK));
 	if (!is_gue_sound(ctx, p, &o))
 		return GUE_MALFORMED;
 	// The tunnel device that takes IPv6 from whomever takes no IPv4 in it.

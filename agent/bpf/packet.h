@@ -84,6 +84,14 @@ static __always_inline int load(struct xdp_md *ctx, __u32 at, void *to, __u32 le
 	return bpf_xdp_load_bytes(ctx, at, to, len);
 }
 
+// Takes off what is behind `end`. Not 0 when the frame does not let it.
+static __always_inline int cut(struct xdp_md *ctx, __u32 end)
+{
+	__u32 behind = bpf_xdp_get_buff_len(ctx) - end;
+
+	return behind && bpf_xdp_adjust_tail(ctx, -(int)behind);
+}
+
 static __always_inline void map_ipv6(union address *address, const struct in6_addr *ipv6)
 {
 	__builtin_memcpy(address, ipv6, sizeof(*address));

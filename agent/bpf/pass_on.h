@@ -115,7 +115,8 @@ static __always_inline int rewrite(struct xdp_md *ctx, const struct packet *p, c
 
 	__builtin_memcpy(eth.h_dest, fib->dmac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, fib->smac, ETH_ALEN);
-	if (mark_passed_on(ctx, p))
+	// Longer than IP says, it might be longer than the device takes.
+	if (mark_passed_on(ctx, p) || cut(ctx, p->udp_at + p->udp_len))
 		return -1;
 	if ((int)p->udp_at != head && bpf_xdp_adjust_head(ctx, (int)p->udp_at - head))
 		return -1;

@@ -23,6 +23,7 @@ enum view_kind {
 #define VIEW_WHOLE 2     // HELD: all ports have the same keeper, which `flags` and `other` name
 #define VIEW_FORWARDER 4 // PEER
 #define VIEW_SERVER 8    // PEER
+#define VIEW_NETWORK 16  // PEER: where servers send from, which one is not known
 
 // An address as IPv6 has it, IPv4 mapped (::ffff:a.b.c.d), in network byte order.
 union address {

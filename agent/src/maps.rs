@@ -23,6 +23,7 @@ const OWN: u32 = 1;
 const WHOLE: u32 = 2;
 const FORWARDER: u32 = 4;
 const SERVER: u32 = 8;
+const NETWORK: u32 = 16;
 
 /// Without it the kernel makes no trie: `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
@@ -94,7 +95,7 @@ fn entries(view: &View) -> Vec<(Key<KeyData>, Value)> {
     let mut peers: HashMap<Prefix, u32> = HashMap::new();
     let hosts = |addresses: &[IpAddr]| addresses.iter().copied().map(Prefix::host).collect::<Vec<_>>();
     for (prefixes, flag) in
-        [(&hosts(&view.forwarders), FORWARDER), (&hosts(&view.servers), SERVER), (&view.peers, SERVER)]
+        [(&hosts(&view.forwarders), FORWARDER), (&hosts(&view.servers), SERVER), (&view.peers, NETWORK)]
     {
         prefixes.iter().for_each(|prefix| *peers.entry(*prefix).or_default() |= flag);
     }

@@ -4,11 +4,12 @@
 use std::net::Ipv4Addr;
 
 use agent::receive::Action;
+use agent::view::View;
 
 use crate::frames::{ACK, Gue, SYN, echo, fragments, ip, tcp, udp, unreachable};
 use crate::host::{
     DRAINING, Host, MINE, NOBODYS, OTHER_MAC, OTHERS, OWN, OWN_MAC, REMOTES, SHARED, THEIRS, address, at, forwarded,
-    on_host, passed_on,
+    on_host, passed_on, view,
 };
 
 /// The frame that goes to the other server.
@@ -52,7 +53,14 @@ fn to_the_previous_owner_that_the_header_names() {
         let mut gue = forwarded(0).hop(previous, 0);
         (gue.tos, gue.has_checksum, gue.options) = (0xb8, true, vec![1; 4]);
         goes_on(host, &gue, 0, &packet, "passed_on_previous");
-        // This server itself is no other one.
+        // Neither a stranger nor this server itself is another server: the table decides.
+        host.receive.publish(&View { peers: vec!["10.0.1.0/24".parse().unwrap()], ..view() }).unwrap();
+        let stranger = forwarded(0).hop("10.0.1.9".parse().unwrap(), 0);
+        let packet = udp(at(REMOTES[0], 443), at(SHARED[0], MINE), b"");
+        host.expect("to a stranger", &stranger.wrap(&packet), "kept_own");
+        let packet = udp(at(REMOTES[0], 443), at(SHARED[0], THEIRS), b"");
+        let frame = host.expect("to a stranger", &stranger.wrap(&packet), "passed_on_owner").frame;
+        assert_eq!(frame[30..34], [10, 0, 1, 2]);
         let own = forwarded(0).hop(OWN[0].parse().unwrap(), 0);
         let packet = tcp(at(REMOTES[0], 443), at(SHARED[0], MINE), SYN);
         host.expect("to itself", &own.wrap(&packet), "kept_own");
@@ -89,6 +97,19 @@ fn to_the_other_owner_of_the_own_table() {
             goes_on(host, &forwarded(version), version, &sctp, "passed_on_owner");
             let reply = echo(address(remote), address(shared), true, DRAINING);
             host.expect("the owner keeps it, also", &passed_on(0).wrap(&reply), "kept_own");
+        }
+    });
+}
+
+#[test]
+fn without_what_is_behind_it() {
+    on_host(|host| {
+        for (version, to) in [(0, 0), (1, 1), (0, 1), (1, 0)] {
+            let packet = tcp(at(REMOTES[to], 443), at(SHARED[to], THEIRS), ACK);
+            let mut frame = forwarded(version).wrap(&packet);
+            frame.extend([0xee; 40]);
+            let tried = host.expect("padded", &frame, "passed_on_owner");
+            assert_eq!(tried.frame, sent(&forwarded(version), to, &packet));
         }
     });
 }
