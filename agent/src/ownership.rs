@@ -47,7 +47,8 @@ pub fn owned(source: &Source, server: &str, put: &[Prefix]) -> Result<Owned, Fau
         held.push(Held { prefix, runs: Vec::new(), portless: Keeper::default(), tags: Vec::new() });
     }
     held.sort_by_key(|held| (u8::MAX - held.prefix.length(), held.prefix));
-    let servers = source.servers().iter().filter(|other| *other.name != *server).map(|other| other.address);
+    let address = source.server(own).address;
+    let servers = source.servers().iter().map(|other| other.address).filter(|other| *other != address);
     let view = View {
         generation: source.generation().unwrap_or_default(),
         held,
@@ -112,7 +113,10 @@ impl Reader<'_> {
     fn keeper(&self, owner: Owner) -> Keeper {
         let own = owner.server == self.own;
         let other = if own { owner.previous } else { Some(owner.server) };
-        Keeper { own, other: other.map(|server| self.source.server(server).address) }
+        let address = |server| self.source.server(server).address;
+        // Not itself under another name, as while it is given a new one.
+        let other = other.map(address).filter(|other| *other != address(self.own));
+        Keeper { own, other }
     }
 }
 
@@ -226,6 +230,16 @@ mod tests {
         assert!(view.held.is_sorted_by_key(|held| u8::MAX - held.prefix.length()));
         // A narrower one than the table has now stays as narrow as it is.
         assert_eq!(owned_by("a", &["198.51.100.200/32"]).lingering, [prefix("198.51.100.200/32")]);
+    }
+
+    #[test]
+    fn another_name_of_the_same_address_is_no_other_server() {
+        let document = DOCUMENT.replace("10.0.1.2", "10.0.1.1");
+        let source = Source::from_slice(document.as_bytes()).unwrap();
+        let view = owned(&source, "a", &[]).unwrap().view;
+        assert_eq!(view.servers, ["10.1.1.1".parse::<IpAddr>().unwrap()]);
+        let ports = [run("16384-32767", true, None), run("32768-49151", false, None), run("49152-65535", true, None)];
+        assert_eq!(view.held[0].runs, ports);
     }
 
     #[test]
