@@ -12,7 +12,9 @@
 
 volatile const __be16 gue_port;
 
-#define LOCAL_FOU 2 // the kernel's own fou listens on it
+// Of a local address. While fou runs its tunnel devices take what is in any tunnel, not only in GUE.
+#define LOCAL_FOU 2   // fou listens on it
+#define LOCAL_LATER 3 // it does not, but on others
 
 // Addresses of the underlay devices. Others may be routed through this host, and are not its business.
 struct {
@@ -22,8 +24,18 @@ struct {
 	__type(value, __u8);
 } local_addresses SEC(".maps");
 
+#define PRIORITY_TAGS 2 // more are no frame that anybody sends
+
+enum outer_kind {
+	OUTER_OTHER,
+	OUTER_GUE,    // UDP to its port
+	OUTER_TUNNEL, // IP in IP without GUE, or what may be
+	OUTER_ODD,
+};
+
 struct outer {
 	__u32 frame_len;
+	__u32 ip_at;
 	__u32 payload_len; // of IP
 	__u32 header_len;  // of IPv4
 	__u8 is_odd;       // fragment, extension headers, IPv4 addresses in IPv6: no forwarder sends such
@@ -34,7 +46,7 @@ static __always_inline int outer_ipv4(struct xdp_md *ctx, struct packet *p, stru
 	struct iphdr ip;
 	__u32 len;
 
-	if (load(ctx, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_UDP)
+	if (load(ctx, o->ip_at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return -1;
 	if (ip.frag_off & be16(FRAGMENT_OFFSET))
 		return -1;
@@ -44,7 +56,8 @@ static __always_inline int outer_ipv4(struct xdp_md *ctx, struct packet *p, stru
 		return -1;
 	o->payload_len = len - o->header_len;
 	o->is_odd = !!(ip.frag_off & be16(MORE_FRAGMENTS));
-	p->udp_at = ETH_HLEN + o->header_len;
+	p->udp_at = o->ip_at + o->header_len;
+	p->protocol = ip.protocol;
 	p->tos = ip.tos;
 	map_ipv4(&p->from, ip.saddr);
 	map_ipv4(&p->to, ip.daddr);
@@ -56,13 +69,14 @@ static __always_inline int outer_ipv6(struct xdp_md *ctx, struct packet *p, stru
 	struct ipv6hdr ip;
 	struct walk w = {};
 
-	if (load(ctx, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
+	if (load(ctx, o->ip_at, &ip, sizeof(ip)) || ip.version != 6)
 		return -1;
-	w.at = ETH_HLEN + sizeof(ip);
+	w.at = o->ip_at + sizeof(ip);
 	w.end = w.at + be16(ip.payload_len);
 	w.protocol = ip.nexthdr;
-	if (walk(ctx, &w) || w.is_later || w.protocol != IPPROTO_UDP)
+	if (walk(ctx, &w) || w.is_later)
 		return -1;
+	p->protocol = w.protocol;
 	o->payload_len = be16(ip.payload_len);
 	p->udp_at = w.at;
 	p->tos = traffic_class(&ip);
@@ -112,7 +126,7 @@ PART int is_gue_sound(struct xdp_md *ctx, struct packet *p, struct outer *o)
 	p->udp_len = o->payload_len;
 	if (p->udp_len < sizeof(udp) + GUE_LEN || load(ctx, p->udp_at + sizeof(udp), gue, sizeof(gue)))
 		return 0;
-	if (o->header_len && !is_ipv4_header_sound(ctx, ETH_HLEN, o->header_len))
+	if (o->header_len && !is_ipv4_header_sound(ctx, o->ip_at, o->header_len))
 		return 0;
 	if (udp.check && !is_udp_sound(ctx, p))
 		return 0;
@@ -124,16 +138,34 @@ PART int is_gue_sound(struct xdp_md *ctx, struct packet *p, struct outer *o)
 	return p->version && p->inner_at <= p->udp_at + p->udp_len && !read_hops(ctx, p, words);
 }
 
-// Whether it is UDP to the GUE port, whoever's address.
-PART int is_gue_port(struct xdp_md *ctx, struct packet *p, struct outer *o)
+// Tags that name no VLAN, only a priority: the kernel takes what is behind them as if they were not there.
+static __always_inline int is_priority_tag(const __be16 *tag)
 {
-	__be16 type, port;
+	return (tag[0] == be16(ETH_P_8021Q) || tag[0] == be16(ETH_P_8021AD)) && !(tag[1] & be16(0x0fff));
+}
 
-	if (!p || !o || load(ctx, 2 * ETH_ALEN, &type, sizeof(type)))
-		return 0;
-	if (type == be16(ETH_P_IP) ? outer_ipv4(ctx, p, o) : type == be16(ETH_P_IPV6) ? outer_ipv6(ctx, p, o) : -1)
-		return 0;
-	return !load(ctx, p->udp_at + 2, &port, sizeof(port)) && port == gue_port;
+// An enum outer_kind, whoever's address it is for.
+PART int parse_around(struct xdp_md *ctx, struct packet *p, struct outer *o)
+{
+	__be16 tag[2], port;
+
+	if (!p || !o || load(ctx, 2 * ETH_ALEN, tag, sizeof(tag)))
+		return OUTER_OTHER;
+	o->ip_at = ETH_HLEN;
+	for (int i = 0; i < PRIORITY_TAGS && is_priority_tag(tag); i++) {
+		if (load(ctx, o->ip_at + 2, tag, sizeof(tag)))
+			return OUTER_OTHER;
+		o->ip_at += sizeof(tag);
+	}
+	if (is_priority_tag(tag))
+		return OUTER_ODD;
+	if (tag[0] == be16(ETH_P_IP) ? outer_ipv4(ctx, p, o) : tag[0] == be16(ETH_P_IPV6) ? outer_ipv6(ctx, p, o) : -1)
+		return OUTER_OTHER;
+	if (is_tunnel(p->protocol))
+		return OUTER_TUNNEL;
+	if (p->protocol != IPPROTO_UDP || load(ctx, p->udp_at + 2, &port, sizeof(port)))
+		return OUTER_OTHER;
+	return port == gue_port ? OUTER_GUE : OUTER_OTHER;
 }
 
 // FATES: it goes on with the inner packet.
@@ -142,12 +174,18 @@ static __always_inline enum fate parse_outer(struct xdp_md *ctx, void *view, str
 	struct outer o = { .frame_len = bpf_xdp_get_buff_len(ctx) };
 	struct view_value *peer;
 	const __u8 *local;
+	int kind = parse_around(ctx, p, &o);
 
-	if (!is_gue_port(ctx, p, &o))
+	if (kind == OUTER_ODD)
+		return GUE_MALFORMED;
+	if (kind != OUTER_GUE && kind != OUTER_TUNNEL)
 		return NOT_FOR_US;
 	local = bpf_map_lookup_elem(&local_addresses, &p->to);
 	if (!local)
 		return NOT_FOR_US;
+	p->is_guarded = *local == LOCAL_FOU || *local == LOCAL_LATER;
+	if (kind == OUTER_TUNNEL)
+		return p->is_guarded ? GUE_UNTRUSTED : NOT_FOR_US;
 	peer = view_address(view, VIEW_PEER, &p->from);
 	if (!peer)
 		return GUE_UNTRUSTED;

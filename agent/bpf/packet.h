@@ -51,6 +51,7 @@ struct packet {
 	__u32 udp_len;
 	__u8 tos;
 	__u8 is_for_fou; // which takes the outer headers off
+	__u8 is_guarded; // its tunnel devices are up
 	__u8 is_passed_on;
 	__u8 has_hop;
 	union address hop; // the previous owner, where the header names one

@@ -19,7 +19,11 @@ static __always_inline enum fate fate_of(struct xdp_md *ctx, struct packet *p)
 	fate = parse_outer(ctx, view_now, p);
 	if (fate == FATES)
 		fate = parse_inner(ctx, p);
-	return fate == FATES ? decide(ctx, view_now, p) : fate;
+	if (fate != FATES)
+		return fate;
+	fate = decide(ctx, view_now, p);
+	// Whoever out there sends a tunnel to a shared address would have fou's devices open it.
+	return p->is_guarded && fate == KEPT_PORTLESS && is_tunnel(p->protocol) ? GUE_NOT_OURS : fate;
 }
 
 SEC("xdp.frags")

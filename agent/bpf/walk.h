@@ -22,6 +22,12 @@ static __always_inline int is_extension(__u8 protocol)
 	       protocol == IPPROTO_FRAGMENT;
 }
 
+// What a tunnel device would open. After more headers than are walked here the kernel may find one.
+static __always_inline int is_tunnel(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_NONE;
+}
+
 // Not 0 when a header is cut.
 PART int walk(struct xdp_md *ctx, struct walk *w)
 {

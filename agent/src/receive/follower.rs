@@ -26,6 +26,8 @@ pub(super) struct AddressMaps {
 /// Whose a local address is, as `bpf/outer.h` has it.
 const PROGRAMS: u8 = 1;
 const FOUS: u8 = 2;
+/// The program's, while fou has others.
+const LATER: u8 = 3;
 
 enum Order {
     Targets(Vec<IpAddr>),
@@ -42,7 +44,14 @@ impl Follower {
     /// Looks for the first time before it returns.
     pub(super) fn start(devices: Vec<u32>, maps: AddressMaps, targets: Vec<IpAddr>) -> io::Result<Self> {
         let (sender, receiver) = channel();
-        let mut look = Look { surroundings: Surroundings::open()?, devices, maps, put: BTreeSet::new(), targets };
+        let mut look = Look {
+            surroundings: Surroundings::open()?,
+            devices,
+            maps,
+            put: BTreeSet::new(),
+            targets,
+            newcomers: PROGRAMS,
+        };
         // A host that is just getting its addresses may change them while it tells of them.
         look.follow_addresses().or_else(|_| look.follow_addresses())?;
         look.resolve();
@@ -84,6 +93,8 @@ struct Look {
     /// What the map has.
     put: BTreeSet<IpAddr>,
     targets: Vec<IpAddr>,
+    /// Whose addresses are that come.
+    newcomers: u8,
 }
 
 impl Look {
@@ -111,7 +122,7 @@ impl Look {
         }
         let addresses: BTreeSet<IpAddr> = addresses.into_iter().collect();
         for address in addresses.difference(&self.put.clone()) {
-            self.maps.local.insert(mapped(*address).octets(), PROGRAMS, 0).map_err(refused)?;
+            self.maps.local.insert(mapped(*address).octets(), self.newcomers, 0).map_err(refused)?;
             self.put.insert(*address);
         }
         for address in self.put.clone().difference(&addresses) {
@@ -123,8 +134,10 @@ impl Look {
 
     /// One that has gone meanwhile and comes again is the program's.
     fn leave_to_fou(&mut self, addresses: &[IpAddr]) {
-        for address in addresses.iter().filter(|address| self.put.contains(address)) {
-            if let Err(error) = self.maps.local.insert(mapped(*address).octets(), FOUS, 0) {
+        self.newcomers = LATER;
+        for address in &self.put {
+            let whose = if addresses.contains(address) { FOUS } else { LATER };
+            if let Err(error) = self.maps.local.insert(mapped(*address).octets(), whose, 0) {
                 tracing::warn!("cannot leave {address} to the kernel's fou: {error}");
             }
         }

@@ -73,6 +73,7 @@ impl Fou {
                 "net.ipv4.conf.all.rp_filter is on, so no tunnel device can be without; set it to 0",
             ));
         }
+        fou.find_foreign()?;
         for (name, kind) in TUNNELS {
             fou.raise(name, kind).map_err(|error| because(name, &error))?;
         }
@@ -83,6 +84,21 @@ impl Fou {
             }
         }
         Ok(fou)
+    }
+
+    /// While fou's devices are up the program drops tunnels that are not GUE: what they carry is whoever's.
+    fn find_foreign(&mut self) -> io::Result<()> {
+        let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let foreign = self.routing.dump(question, |answer| match answer {
+            RouteNetlinkMessage::NewLink(message) => foreign(&message),
+            _ => None,
+        });
+        match foreign?.pop() {
+            Some(name) => Err(io::Error::other(format!(
+                "the tunnel {name} would get nothing any more; if nobody uses it, take it down (ip link set {name} down)"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The module of that kind makes the device as it is loaded, and to ask for a device of the kind loads the module.
@@ -153,6 +169,20 @@ impl Drop for Fou {
             let _ = self.switch(index, LinkFlags::empty());
         }
     }
+}
+
+/// The name of a tunnel that is somebody's own: another than those for whomever, or one of them that is in use already.
+fn foreign(message: &LinkMessage) -> Option<String> {
+    let is_tunnel = message.attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => TUNNELS.iter().any(|(_, kind)| infos.contains(&LinkInfo::Kind(kind.clone()))),
+        _ => false,
+    });
+    let name = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    });
+    let is_up = message.header.flags.contains(LinkFlags::Up);
+    name.filter(|name| is_tunnel && (is_up || TUNNELS.iter().all(|(own, _)| own != name)))
 }
 
 fn because(what: &str, error: &io::Error) -> io::Error {

@@ -3,7 +3,7 @@
 
 use agent::receive::Action;
 
-use crate::frames::{MACS, echo, ethernet, ip, ipv4_options, udp, udp_tos};
+use crate::frames::{Gue, MACS, echo, ethernet, ip, ipv4_options, udp, udp_tos};
 use crate::host::{Host, MINE, OWN, REMOTES, SHARED, WHOLE, address, at, forwarded, on_host};
 
 fn inner(version: usize) -> Vec<u8> {
@@ -95,6 +95,7 @@ fn other_traffic_is_left_alone() {
         let mut other_address = forwarded(0);
         other_address.to = address("10.0.1.77");
         let tagged = [&MACS[..], &[0x81, 0, 0, 5], &forwarded(0).wrap(&packet)[12..]].concat();
+        let tunnel = ethernet(&ip(address(REMOTES[0]), address(OWN[0]), 4, 0, &packet));
         let arp = [&MACS[..], &[8, 6], &[0; 46]].concat();
         let later = {
             let [_, later] = crate::frames::fragments(&forwarded(0).wrap(&packet)[14..], 7, 16);
@@ -103,12 +104,30 @@ fn other_traffic_is_left_alone() {
         let mut cut = forwarded(0).wrap(&packet);
         cut.truncate(30);
         let plain = ethernet(&udp(at(REMOTES[0], 6080), at(OWN[0], 53), b"not to the port"));
-        for frame in [other_port.wrap(&packet), other_address.wrap(&packet), tagged, arp, later, cut, plain] {
+        for frame in [other_port.wrap(&packet), other_address.wrap(&packet), tagged, tunnel, arp, later, cut, plain] {
             let (fate, tried) = host.fate(&frame);
             assert_eq!((fate, tried.action), (None, Action::Pass));
             assert_eq!(tried.frame, frame);
         }
         assert_eq!(host.counters().received().packets, 0);
+    });
+}
+
+/// The kernel does not see them either.
+#[test]
+fn tags_that_only_name_a_priority_are_looked_through() {
+    on_host(|host| {
+        for outer in [0, 1] {
+            let packet = inner(outer);
+            let tagged = |gue: &Gue, tags: &[u8]| [&MACS[..], tags, &gue.wrap(&packet)[12..]].concat();
+            for tags in [&[0x81, 0, 0xe0, 0][..], &[0x88, 0xa8, 0, 0, 0x81, 0, 0x10, 0]] {
+                let kept = host.expect("tagged", &tagged(&forwarded(outer), tags), "kept_own");
+                assert_eq!(kept.frame, ethernet(&packet));
+                let stranger = Gue::new(address(REMOTES[outer]), address(OWN[outer]));
+                host.expect("a stranger's", &tagged(&stranger, tags), "gue_untrusted");
+            }
+            host.expect("three", &tagged(&forwarded(outer), &[0x81, 0, 0, 0].repeat(3)), "gue_malformed");
+        }
     });
 }
 

@@ -2,14 +2,16 @@
 //! Each drop, by its name, and nothing goes anywhere then.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use agent::receive::Action;
+use agent::config;
+use agent::receive::{Action, Receive};
 use agent::view::View;
 
 use crate::frames::{GRE, Gue, SYN, UDP, ethernet, fragments, icmp, ip, tcp, udp, v6};
 use crate::host::{
     GHOSTLY, Host, MINE, NOBODYS, OTHERS, OWN, REMOTES, SHARED, THEIRS, WHOLE, address, at, forwarded, on_host,
-    passed_on, view,
+    on_host_with_fou, passed_on, view,
 };
 
 #[track_caller]
@@ -46,6 +48,42 @@ fn ipv6_that_would_pass_for_ipv4() {
         for remote in [at(REMOTES[1], 443), SocketAddr::new(v6("::ffff:203.0.113.7"), 443)] {
             dropped(host, "inner", &forwarded(0).wrap(&udp(remote, shared, b"")), "inner_malformed");
         }
+    });
+}
+
+/// The devices that are up for fou open any tunnel: none but GUE must reach them, however it is wrapped.
+#[test]
+fn tunnels_that_are_not_gue_while_fou_runs() {
+    on_host_with_fou(|host| {
+        let patience = Instant::now() + Duration::from_secs(20);
+        for version in [0, 1] {
+            let (remote, own, whole) = (address(REMOTES[version]), address(OWN[version]), address(WHOLE[version]));
+            for inner in [0, 1] {
+                let packet = udp(at(REMOTES[inner], 443), at(SHARED[inner], MINE), b"payload");
+                let protocol = [4, 41][inner];
+                let bare = ethernet(&ip(remote, own, protocol, 0, &packet));
+                // From when on, the thread that follows addresses says.
+                while host.fate(&bare).0.is_none() && Instant::now() < patience {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                dropped(host, "bare", &bare, "gue_untrusted");
+                let tagged = [&bare[..12], &[0x81, 0, 0, 0], &bare[12..]].concat();
+                dropped(host, "tagged", &tagged, "gue_untrusted");
+                let within = ip(remote, whole, protocol, 0, &packet);
+                dropped(host, "in GUE", &forwarded(version).wrap(&within), "gue_not_ours");
+                if version == 1 {
+                    let mut headers = [60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
+                    headers[64] = protocol;
+                    let hidden = |to| ip(remote, to, 60, 0, &[&headers[..], &packet].concat());
+                    dropped(host, "hidden", &ethernet(&hidden(own)), "gue_untrusted");
+                    dropped(host, "hidden in GUE", &forwarded(1).wrap(&hidden(whole)), "gue_not_ours");
+                }
+            }
+        }
+        // They are up now, which another agent takes for somebody's own.
+        let how = config::Receive { xdp: config::XdpMode::Generic, decapsulation: config::Decapsulation::Auto };
+        let second = Receive::start(&["lo".to_owned()], 6080, how, &view()).unwrap();
+        assert!(second.why_not_fou().unwrap().contains("would get nothing any more"));
     });
 }
 

@@ -115,6 +115,20 @@ fn names(counters: &ReceiveCounters) -> impl Iterator<Item = &'static str> {
     named.map(|(name, _)| name).collect::<Vec<_>>().into_iter()
 }
 
+/// The same, where the kernel's fou takes the headers off; nothing, and says so, where it has none.
+pub(crate) fn on_host_with_fou(work: impl FnOnce(&mut Host) + Send + 'static) {
+    let Some(network) = Network::new(1600) else { return };
+    furnish(&network);
+    network.boxed.inside(|| {
+        let how = config::Receive { xdp: config::XdpMode::Generic, decapsulation: config::Decapsulation::Auto };
+        let receive = Receive::start(&[CABLE.to_owned()], 6080, how, &view()).unwrap();
+        match receive.why_not_fou() {
+            Some(why) => eprintln!("skipped, without the kernel's fou: {why}"),
+            None => work(&mut Host { receive }),
+        }
+    });
+}
+
 /// Does something on a server; nothing, and says so, where there can be none.
 pub(crate) fn on_host(work: impl FnOnce(&mut Host) + Send + 'static) {
     let Some(network) = Network::new(1600) else { return };
