@@ -132,7 +132,7 @@ static __always_inline enum fate classify_ports(struct xdp_md *ctx, struct packe
 	if (p->protocol == IPPROTO_TCP) {
 		p->by = BY_SOCKET;
 		if (p->l4_at + 14 <= end && !load(ctx, p->l4_at + 13, &flags, sizeof(flags)))
-			p->syn_ack = (flags & 0x02 ? SYN : 0) | (flags & 0x10 ? ACK : 0);
+			p->tcp = flags & (SYN | RST | ACK);
 	}
 	return FATES;
 }

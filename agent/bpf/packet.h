@@ -68,7 +68,7 @@ struct packet {
 	__u8 is_error;
 	__u8 is_first; // of several fragments
 	__u8 is_later;
-	__u8 syn_ack;  // TCP: SYN and ACK, as two bits
+	__u8 tcp;      // SYN, RST and ACK, as in its header
 	__u32 l4_at;
 	union address src;
 	union address dst;
@@ -77,8 +77,9 @@ struct packet {
 	// fate
 	union address target; // who it is passed on to
 };
-#define SYN 1
-#define ACK 2
+#define SYN 0x02
+#define RST 0x04
+#define ACK 0x10
 
 static __always_inline int load(struct xdp_md *ctx, __u32 at, void *to, __u32 len)
 {

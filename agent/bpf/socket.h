@@ -60,7 +60,14 @@ static __always_inline int does_listener_take(struct xdp_md *ctx, struct bpf_soc
 {
 	if (p->is_error)
 		return 0;
-	return p->syn_ack == SYN || (p->syn_ack == ACK && is_cookie(ctx, sk, p));
+	return p->tcp == SYN || (p->tcp == ACK && is_cookie(ctx, sk, p));
+}
+
+// What answers a call says SYN or RST. Anything else is for another owner's connection of the same addresses and ports:
+// the socket would refuse it, and so end that connection.
+static __always_inline int is_answer_to_call(const struct packet *p)
+{
+	return p->is_error || p->tcp & (SYN | RST);
 }
 
 PART int has_tcp_socket(struct xdp_md *ctx, const struct packet *p, int is_own)
@@ -82,6 +89,8 @@ PART int has_tcp_socket(struct xdp_md *ctx, const struct packet *p, int is_own)
 		return 0;
 	if (sk->state == BPF_TCP_LISTEN)
 		is_here = (is_own || is_bound(sk, p)) && does_listener_take(ctx, sk, p);
+	else if (sk->state == BPF_TCP_SYN_SENT)
+		is_here = is_answer_to_call(p);
 	bpf_sk_release(sk);
 	return is_here;
 }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
-use crate::frames::{ACK, Gue, SYN, tcp, udp, unreachable};
+use crate::frames::{ACK, Gue, RST, SYN, tcp, udp, unreachable};
 use crate::host::{
     DRAINING, Host, MINE, OTHERS, OWN, REMOTES, SHARED, THEIRS, address, at, forwarded, on_host, passed_on,
 };
@@ -62,8 +62,10 @@ fn answers_to_calls() {
                 let call = calling(from, to);
                 kept(host, "SYN-ACK", &answer);
                 kept(host, "error", &error);
+                kept(host, "RST", &tcp(to, from, RST | ACK));
                 if port != MINE {
                     lost(host, "another's", &tcp(at(REMOTES[version], 444), from, SYN | ACK));
+                    lost(host, "of another owner's connection between the same", &tcp(to, from, ACK));
                 }
                 drop(call);
                 if port != MINE {
