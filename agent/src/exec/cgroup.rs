@@ -30,7 +30,7 @@ pub(crate) fn cgroup_mount() -> Option<PathBuf> {
 }
 
 /// Where the first file system of a kind is, by `/proc/mounts`.
-pub(super) fn mounted<'m>(mounts: &'m str, kind: &str) -> Option<&'m Path> {
+fn mounted<'m>(mounts: &'m str, kind: &str) -> Option<&'m Path> {
     let mut lines = mounts.lines().map(|line| line.split(' '));
     lines.find_map(|mut words| {
         let place = words.nth(1)?;

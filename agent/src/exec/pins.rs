@@ -9,23 +9,28 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::Error;
-use super::cgroup::{failed, mounted};
+use super::cgroup::failed;
 
 /// `BPF_FS_MAGIC`.
 const MAGIC: u64 = 0xcafe_4a11;
 
-/// The folder for the programs of a cgroup: on the machine's BPF file system where it has one, else one of our own.
+/// The folder for the programs of a cgroup: on the machine's BPF file system where it has one, else one of our own. Not on
+/// whatever else is mounted somewhere, which may be gone when the next agent looks for them.
 pub fn default_pins(cgroup: &Path) -> PathBuf {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let parts: Vec<_> = cgroup.iter().filter_map(|part| part.to_str()).filter(|part| *part != "/").collect();
-    mounted(&mounts, "bpf").unwrap_or(Path::new("/run/sluice/bpf")).join(parts.join("-"))
+    let machines = Path::new("/sys/fs/bpf");
+    let has = is_bpf(machines).unwrap_or(false);
+    if has { machines } else { Path::new("/run/sluice/bpf") }.join(parts.join("-"))
+}
+
+fn is_bpf(path: &Path) -> io::Result<bool> {
+    Ok(u64::try_from(rustix::fs::statfs(path)?.f_type).ok() == Some(MAGIC))
 }
 
 /// Makes the folder, on a file system of the right kind.
 pub(super) fn mount(pins: &Path) -> Result<(), Error> {
     fs::create_dir_all(pins).map_err(failed("make", pins))?;
-    let kind = rustix::fs::statfs(pins).map_err(io::Error::from).map_err(failed("look at", pins))?.f_type;
-    if u64::try_from(kind).ok() == Some(MAGIC) {
+    if is_bpf(pins).map_err(failed("look at", pins))? {
         return Ok(());
     }
     let mounted = rustix::mount::mount("bpf", pins, "bpf", MountFlags::empty(), None::<&CStr>);
