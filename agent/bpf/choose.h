@@ -9,6 +9,7 @@
 #include <asm-generic/errno.h>
 #include <asm-generic/errno-base.h>
 
+#include "elsewhere.h"
 #include "pool.h"
 
 #ifndef AF_INET
@@ -72,6 +73,40 @@ static __always_inline bool take_candidate(__u32 index, struct choice *choice)
 	return true;
 }
 
+/* The map of what receives, which user space puts in; without one nothing is known. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct conversations);
+} elsewhere SEC(".maps");
+
+static __always_inline void map_address(__be32 *to, const struct address *from, bool v6)
+{
+	to[0] = v6 ? from->word[0] : 0;
+	to[1] = v6 ? from->word[1] : 0;
+	to[2] = v6 ? from->word[2] : bpf_htonl(0xffff);
+	to[3] = from->word[v6 ? 3 : 0];
+}
+
+/* Whether a previous owner of the port talks to the same other end. */
+static __always_inline bool is_elsewhere(const struct choice *choice)
+{
+	__u32 only = 0;
+	void *conversations = bpf_map_lookup_elem(&elsewhere, &only);
+	struct conversation it = {
+		.here_port = bpf_htons(choice->port),
+		.there_port = choice->remote_port,
+		.protocol = choice->tcp ? IPPROTO_TCP : IPPROTO_UDP,
+	};
+
+	if (!conversations)
+		return false;
+	map_address(it.here, &choice->address, choice->v6);
+	map_address(it.there, &choice->remote, choice->v6);
+	return bpf_map_lookup_elem(conversations, &it);
+}
+
 /* Whether a socket would get what the other end sends to the port: the same connection, a listener, or a UDP socket that
  * takes whatever comes. */
 static __always_inline bool taken(struct choice *choice)
@@ -128,7 +163,7 @@ static __always_inline bool is_free(__u32 index, struct choice *choice)
 	choice->port = choice->from.first + (choice->start + index) % choice->size;
 	if (unspecified(&choice->within))
 		any_address(&choice->from, &choice->address);
-	choice->error = taken(choice) ? -EADDRINUSE : 0;
+	choice->error = taken(choice) || is_elsewhere(choice) ? -EADDRINUSE : 0;
 	return !choice->error;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "count.h"
+#include "elsewhere.h"
 #include "socket.h"
 
 #define FORGOTTEN_AFTER 10000000000ULL // ns without a fragment: the identifier may be another datagram's then
@@ -21,6 +22,19 @@ struct {
 	__type(key, struct datagram);
 	__type(value, struct remembered);
 } datagrams SEC(".maps");
+
+struct conversations elsewhere SEC(".maps");
+
+static __always_inline void remember_conversation(const struct packet *p)
+{
+	struct conversation it = { .here_port = p->dport, .there_port = p->sport, .protocol = p->protocol };
+	__u8 known = 1;
+
+	__builtin_memcpy(it.here, &p->dst, sizeof(it.here));
+	__builtin_memcpy(it.there, &p->src, sizeof(it.there));
+	if (!bpf_map_lookup_elem(&elsewhere, &it))
+		bpf_map_update_elem(&elsewhere, &it, &known, BPF_ANY);
+}
 
 static __always_inline enum fate pass_on(struct packet *p, const union address *target, enum fate as)
 {
@@ -65,6 +79,7 @@ static __always_inline enum fate decide_first(struct xdp_md *ctx, void *view, st
 					 const struct view_value *held)
 {
 	const struct view_value *keeper = held;
+	enum fate fate;
 	int is_own;
 
 	if (!(held->flags & VIEW_WHOLE) && p->by != BY_ADDRESS)
@@ -76,7 +91,10 @@ static __always_inline enum fate decide_first(struct xdp_md *ctx, void *view, st
 		return by_owner(p, keeper, KEPT_OWN);
 	if (p->protocol == IPPROTO_TCP ? has_tcp_socket(ctx, p, is_own) : has_udp_socket(ctx, p, is_own))
 		return KEPT_SOCKET;
-	return without_socket(view, p, keeper);
+	fate = without_socket(view, p, keeper);
+	if (fate == PASSED_ON_PREVIOUS && !p->is_error)
+		remember_conversation(p);
+	return fate;
 }
 
 static __always_inline enum fate decide_later(struct packet *p)

@@ -67,7 +67,8 @@ impl Parts {
             Ok(claim) => (Some(claim), Exec::start(settings, view)),
             Err(error) => (None, Err(error)),
         };
-        let exec = exec.map_err(|error| error.to_string());
+        let avoiding = |mut exec: Exec| exec.avoid(receive.elsewhere()).map(|()| exec);
+        let exec = exec.and_then(avoiding).map_err(|error| error.to_string());
         if let Err(error) = &exec {
             tracing::warn!("sluice-agent exec does not work here: {error}");
         }

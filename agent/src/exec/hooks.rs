@@ -9,13 +9,14 @@ use std::ops::AddAssign;
 use std::path::Path;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues};
+use aya::maps::{ArrayOfMaps, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues};
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError};
 
 use super::Error;
 use super::cgroup::{Cgroup, failed};
 use super::pool::{Key, Pool, Value};
+use crate::maps::Conversations;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/connect.o"));
 
@@ -67,6 +68,7 @@ pub(super) struct Hooks {
     candidates: HashMap<MapData, Key, Value>,
     tallies: PerCpuHashMap<MapData, u64, [u64; 6]>,
     cursors: HashMap<MapData, u64, u32>,
+    elsewhere: ArrayOfMaps<MapData, Conversations>,
 }
 
 impl Hooks {
@@ -80,6 +82,7 @@ impl Hooks {
             candidates: map(&mut object, "candidates")?,
             tallies: map(&mut object, "tallies")?,
             cursors: map(&mut object, "cursors")?,
+            elsewhere: map(&mut object, "elsewhere")?,
             object,
         })
     }
@@ -100,6 +103,11 @@ impl Hooks {
             fs::rename(&fresh, pins.join(name)).map_err(failed("rename", &fresh))?;
         }
         Ok(())
+    }
+
+    /// Lets no connect choose what would be one of `conversations`.
+    pub(super) fn avoid(&mut self, conversations: &Conversations) -> Result<(), MapError> {
+        self.elsewhere.set(0, conversations, 0)
     }
 
     /// A group without a pool.

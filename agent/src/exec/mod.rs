@@ -14,6 +14,7 @@ mod hooks;
 mod pins;
 mod pool;
 
+use aya::maps::MapError;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -27,6 +28,7 @@ pub use pins::default_pins;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::maps::Conversations;
 use crate::view::View;
 use cgroup::Cgroup;
 use hooks::Hooks;
@@ -176,6 +178,16 @@ impl Exec {
             Some(group) => group.cgroup.admit(pid),
             None => Ok(()),
         }
+    }
+
+    /// Lets no connect choose an address and a port that would make it one of `conversations`, now or later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Program`].
+    pub fn avoid(&mut self, conversations: &Conversations) -> Result<(), Error> {
+        let refused = |error: MapError| Error::Program { what: "elsewhere".to_owned(), reason: error.to_string() };
+        self.hooks.avoid(conversations).map_err(refused)
     }
 
     /// Lets every group choose from what the new view owns, from now on. Connections that are open stay open.

@@ -26,7 +26,7 @@ use self::fou::Fou;
 use self::surroundings::{Device, Surroundings};
 use self::switches::{FORWARDING, Switches};
 use crate::config::{self, Decapsulation};
-use crate::maps::{self, ViewMap};
+use crate::maps::{self, Conversations, ViewMap};
 use crate::view::View;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/receive.o"));
@@ -78,6 +78,7 @@ pub struct Receive {
     object: Ebpf,
     view: ViewMap,
     figures: PerCpuArray<MapData, [u8; 16]>,
+    elsewhere: Conversations,
     follower: Follower,
     attached: Vec<Attached>,
     _forwarding: Switches,
@@ -95,6 +96,7 @@ impl Receive {
         let mut view_map = ViewMap::take(&mut object)?;
         view_map.publish(view)?;
         let figures = map(&mut object, "figures")?;
+        let elsewhere = map(&mut object, "elsewhere")?;
         let maps = AddressMaps { local: map(&mut object, "local_addresses")?, own: map(&mut object, "own_addresses")? };
         let indices = devices.iter().map(|device| device.index).collect();
         let follower = Follower::start(indices, maps, targets(view)).map_err(Error::Surroundings)?;
@@ -108,7 +110,7 @@ impl Receive {
         if let Ok(fou) = &fou {
             follower.leave_to_fou(fou.addresses());
         }
-        Ok(Self { object, view: view_map, figures, follower, attached, fou, _forwarding: forwarding })
+        Ok(Self { object, view: view_map, figures, elsewhere, follower, attached, fou, _forwarding: forwarding })
     }
 
     /// Goes by another view, for each packet that begins after this.
@@ -129,6 +131,11 @@ impl Receive {
     /// The kernel does not tell.
     pub fn counters(&self) -> Result<ReceiveCounters, Error> {
         ReceiveCounters::read(&self.figures).map_err(|error| Error::Map { name: "figures", error })
+    }
+
+    /// Conversations of previous owners that something was passed on of, lately.
+    pub fn elsewhere(&self) -> &Conversations {
+        &self.elsewhere
     }
 
     /// How it is attached, device by device.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What somebody here waits for is kept, whoever owns the port now.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 
+use agent::exec::{Exec, Filter, Settings, default_cgroup};
+use agent::view::{Held, Keeper, Run, View};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
 use crate::frames::{ACK, Gue, RST, SYN, tcp, udp, unreachable};
 use crate::host::{
-    DRAINING, Host, MINE, OTHERS, OWN, REMOTES, SHARED, THEIRS, address, at, forwarded, on_host, passed_on,
+    DRAINING, Host, MINE, OTHERS, OWN, REMOTES, SHARED, THEIRS, address, at, forwarded, on_host, passed_on, view,
 };
 
 /// From a forwarder, with and without a previous owner, and from another server.
@@ -149,5 +153,51 @@ fn udp_connected_or_not() {
             kept(host, "an own port", &answer(DRAINING));
             lost(host, "another's", &answer(THEIRS));
         }
+    });
+}
+
+/// Connects to a port of 203.0.113.7 for each line that it reads, and says from which port it did.
+const CALLER: &str = r#"
+import socket, sys
+for line in sys.stdin:
+    try:
+        with socket.create_connection(("203.0.113.7", int(line))) as call:
+            print(call.getsockname()[1], flush=True)
+    except OSError as error:
+        print(error.errno, flush=True)
+"#;
+
+#[test]
+fn a_new_owner_calls_nobody_whom_the_old_one_talks_to_from_the_same_port() {
+    on_host(|host| {
+        let port = DRAINING.to_string();
+        let run = Run { ports: format!("{port}-{port}").parse().unwrap(), keeper: Keeper { own: true, other: None } };
+        let held = Held { prefix: "198.51.100.1/32".parse().unwrap(), runs: vec![run], ..view().held[0].clone() };
+        let only = View { held: vec![held], ..View::default() };
+        let name = format!("sluice-test-elsewhere-{}", std::process::id());
+        let settings =
+            Settings { cgroup: default_cgroup().with_file_name(&name), pins: std::env::temp_dir().join(&name) };
+        let mut exec = Exec::start(settings, &only).unwrap();
+        exec.avoid(host.receive.elsewhere()).unwrap();
+        let _listening = [443, 444, 445].map(|port| TcpListener::bind(at(REMOTES[0], port)).unwrap());
+
+        let mut caller = Command::new("python3");
+        let mut caller = caller.args(["-c", CALLER]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        exec.admit(caller.id(), &Filter::default()).unwrap();
+        let (mut to, mut from) = (caller.stdin.take().unwrap(), BufReader::new(caller.stdout.take().unwrap()));
+        let mut call = |port: u16| {
+            writeln!(to, "{port}").unwrap();
+            let mut answer = String::new();
+            from.read_line(&mut answer).unwrap();
+            answer.trim().to_owned()
+        };
+        assert_eq!(call(444), port);
+
+        let old = tcp(at(REMOTES[0], 443), at(SHARED[0], DRAINING), SYN | ACK);
+        host.expect("the old owner's", &forwarded(0).wrap(&old), "passed_on_previous");
+        assert_eq!(call(443), Errno::ADDRNOTAVAIL.raw_os_error().to_string(), "there is no other port");
+        assert_eq!(call(445), port, "to another end it may");
+        drop(to);
+        caller.wait().unwrap();
     });
 }
