@@ -58,7 +58,7 @@ impl Order {
         for (index, number) in self.files.iter().enumerate() {
             let scheme = if index % 10 == 9 { "https" } else { "http" };
             let url = if self.slow {
-                format!("http://{DOMAIN}:{SLOWLY}/{}", file(*number))
+                format!("http://{DOMAIN}/{SLOWLY}/{}", file(*number))
             } else {
                 format!("{scheme}://{DOMAIN}/{}", file(*number))
             };

@@ -19,11 +19,8 @@ pub(crate) const FILES: u64 = 48;
 const STEP: u64 = 2048;
 /// One more, by its number, and its bytes.
 pub(crate) const LARGE: (u64, u64) = (FILES + 1, 4 << 20);
-/// The port where downloads take their time, and their bytes a second.
-///
-/// It is another one so that no new connection has the addresses and ports of an old one that is still open: two owners
-/// of a slice that moves know nothing of each other's connections.
-pub(crate) const SLOWLY: u16 = 8080;
+/// The folder from which downloads take their time, and their bytes a second.
+pub(crate) const SLOWLY: &str = "slowly";
 const RATE: u64 = 400 << 10;
 /// The port of the service that answers datagrams.
 pub(crate) const UDP: u16 = 7007;
@@ -173,12 +170,11 @@ http {{
         listen 443 ssl backlog=4096; listen [::]:443 ssl backlog=4096;
         ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
         root {folder}/files;
-    }}
-    server {{
-        listen {SLOWLY} backlog=4096; listen [::]:{SLOWLY} backlog=4096;
-        root {folder}/files;
-        # By the sender: a client that is behind would take all that has come at once.
-        limit_rate {RATE};
+        location /{SLOWLY}/ {{
+            alias {folder}/files/;
+            # By the sender: a client that is behind would take all that has come at once.
+            limit_rate {RATE};
+        }}
     }}
 }}
 "#
