@@ -83,8 +83,11 @@ pub(crate) struct State {
     settling: Settling,
     /// Prefixes held for sockets alone.
     pub(crate) lingering: Vec<Prefix>,
-    /// None once the agent has given up.
+    /// None while a device of the underlay is missing, and once the agent has given up.
     pub(crate) parts: Option<Parts>,
+    /// Why there are none, if there should be.
+    pub(crate) missing: Option<String>,
+    is_over: bool,
     pub(crate) holding: Holding,
     sockets: Sockets,
     pub(crate) usage: Usage,
@@ -121,6 +124,8 @@ impl Agent {
             settling,
             lingering,
             parts,
+            missing: None,
+            is_over: false,
             holding,
             sockets,
             usage: Usage::default(),
@@ -171,6 +176,7 @@ impl Agent {
     /// Looks after what is held: gives up what no socket uses any more, and puts again what somebody took away.
     pub fn look_after(&self) {
         let mut state = self.state();
+        state.mend(&self.config);
         if let Some(parts) = &mut state.parts {
             parts.look_after();
         }
@@ -194,6 +200,7 @@ impl Agent {
     pub fn give_up(&self) {
         let mut state = self.state();
         state.holding.give_up();
+        state.is_over = true;
         state.parts = None;
     }
 
@@ -204,7 +211,8 @@ impl Agent {
     /// Why not, in a line.
     pub fn admit(&self, pid: u32, filter: &Filter) -> Result<(), String> {
         let mut state = self.state();
-        let parts = state.parts.as_mut().ok_or("the agent stops")?;
+        let State { parts, missing, .. } = &mut *state;
+        let parts = parts.as_mut().ok_or_else(|| missing.clone().unwrap_or_else(|| "the agent stops".to_owned()))?;
         parts.admit(pid, filter)
     }
 
@@ -268,6 +276,29 @@ impl State {
         self.view.held.retain(|held| !unused.contains(&held.prefix));
         self.hold();
         self.publish();
+    }
+
+    /// Programs go with the device that they hang on: hangs up new ones where another one has its name by now.
+    fn mend(&mut self, config: &Config) {
+        if self.is_over || self.parts.as_ref().is_some_and(Parts::have_their_devices) {
+            return;
+        }
+        // The old ones first, since there can't be two of a kind.
+        self.parts = None;
+        match Parts::start(config, &self.view) {
+            Ok(parts) => {
+                tracing::warn!("a device of the underlay was another one, or missing: receiving and guarding anew");
+                (self.parts, self.missing) = (Some(parts), None);
+                self.publish();
+            }
+            Err(error) => {
+                let missing = brief(&error);
+                if self.missing.as_ref() != Some(&missing) {
+                    tracing::error!("neither receiving nor guarding: {missing}");
+                }
+                self.missing = Some(missing);
+            }
+        }
     }
 
     /// Lets connections begin from what has been owned for long enough.

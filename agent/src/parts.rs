@@ -85,6 +85,11 @@ impl Parts {
         self.problems.iter().for_each(|problem| tracing::error!("{problem}"));
     }
 
+    /// Whether the devices of the underlay are still those that the programs hang on.
+    pub fn have_their_devices(&self) -> bool {
+        self.receive.has_its_devices()
+    }
+
     /// Gives back what nobody uses any more.
     pub fn look_after(&mut self) {
         if let Ok(exec) = &mut self.exec {

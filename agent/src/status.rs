@@ -54,7 +54,8 @@ impl Agent {
 impl State {
     fn health(&self) -> Health {
         let parts = self.parts.iter().flat_map(Parts::problems);
-        let problems = parts.chain(self.holding.problems()).chain(&self.blind).chain(&self.refused);
+        let own = [&self.missing, &self.blind, &self.refused].into_iter().flatten();
+        let problems = parts.chain(self.holding.problems()).chain(own);
         let reasons: Vec<String> = problems.cloned().collect();
         let state = if reasons.is_empty() { "ok" } else { "degraded" };
         Health { state: state.to_owned(), reasons }

@@ -73,6 +73,7 @@ pub enum Error {
 
 /// The receiver. When it is dropped, its programs are gone and the host is as it was.
 pub struct Receive {
+    devices: Vec<Device>,
     /// Goes first: nothing is to come to it that the program has not seen.
     fou: Result<Fou, String>,
     object: Ebpf,
@@ -110,7 +111,17 @@ impl Receive {
         if let Ok(fou) = &fou {
             follower.leave_to_fou(fou.addresses());
         }
-        Ok(Self { object, view: view_map, figures, elsewhere, follower, attached, fou, _forwarding: forwarding })
+        Ok(Self {
+            devices,
+            object,
+            view: view_map,
+            figures,
+            elsewhere,
+            follower,
+            attached,
+            fou,
+            _forwarding: forwarding,
+        })
     }
 
     /// Goes by another view, for each packet that begins after this.
@@ -131,6 +142,13 @@ impl Receive {
     /// The kernel does not tell.
     pub fn counters(&self) -> Result<ReceiveCounters, Error> {
         ReceiveCounters::read(&self.figures).map_err(|error| Error::Map { name: "figures", error })
+    }
+
+    /// Whether its devices are still those of these names: programs hang on a device, and go with it.
+    pub fn has_its_devices(&self) -> bool {
+        let names: Vec<String> = self.devices.iter().map(|device| device.name.clone()).collect();
+        let indices = |devices: &[Device]| devices.iter().map(|device| device.index).collect::<Vec<_>>();
+        find(&names).is_ok_and(|now| indices(&now) == indices(&self.devices))
     }
 
     /// Conversations of previous owners that something was passed on of, lately.

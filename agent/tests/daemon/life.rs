@@ -6,6 +6,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::network::CABLE;
 use crate::rig::{INTERNET, Rig, sliced, table, whole};
 
 const OURS: Option<&str> = Some("lhr-1");
@@ -169,4 +170,25 @@ fn ports_that_are_only_checked_stay_and_are_warned_of() {
     assert!(more.as_str().unwrap().contains("which is more than what is owned (2048-4095)"), "{warnings}");
     assert!(outside.as_str().unwrap().contains("IP_LOCAL_PORT_RANGE has no effect outside"), "{warnings}");
     assert_eq!(rig.choice(), found);
+}
+
+#[test]
+fn a_device_that_is_made_again_is_received_on_again() {
+    let Some(mut rig) = Rig::new() else { return };
+    rig.write(&table(1, &json!([whole("198.51.100.1/32", "lhr-1")])));
+    rig.start();
+    let programs = |rig: &Rig| rig.server().ip(&["-d", "link", "show", "dev", CABLE]).matches("prog/xdp").count();
+    assert_eq!(programs(&rig), 1);
+    for words in [["link", "set", CABLE, "down"].as_slice(), &["link", "set", CABLE, "name", "gone"]] {
+        rig.server().ip(words);
+    }
+    rig.wait_for("complaint", |rig| rig.status()["state"] == "degraded");
+    let health = rig.json(&["health"]);
+    let reason = format!("underlay.devices: there is no device {CABLE}; `ip link` shows those that there are");
+    assert_eq!(health["reasons"], json!([reason]));
+    rig.server().ip(&["link", "add", CABLE, "type", "veth", "peer", "name", "other"]);
+    rig.wait_for("device", |rig| rig.status()["state"] == "ok");
+    assert_eq!(programs(&rig), 1);
+    assert_eq!(rig.held(), ["198.51.100.1"], "addresses stayed meanwhile");
+    assert_eq!(rig.end(Signal::TERM).code(), Some(0));
 }
