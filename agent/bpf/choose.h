@@ -100,11 +100,14 @@ static __always_inline bool is_elsewhere(const struct choice *choice)
 		.protocol = choice->tcp ? IPPROTO_TCP : IPPROTO_UDP,
 	};
 
+	__u64 *seen;
+
 	if (!conversations)
 		return false;
 	map_address(it.here, &choice->address, choice->v6);
 	map_address(it.there, &choice->remote, choice->v6);
-	return bpf_map_lookup_elem(conversations, &it);
+	seen = bpf_map_lookup_elem(conversations, &it);
+	return seen && bpf_ktime_get_ns() - *seen < ELSEWHERE_FOR;
 }
 
 /* Whether a socket would get what the other end sends to the port: the same connection, a listener, or a UDP socket that

@@ -28,12 +28,15 @@ struct conversations elsewhere SEC(".maps");
 static __always_inline void remember_conversation(const struct packet *p)
 {
 	struct conversation it = { .here_port = p->dport, .there_port = p->sport, .protocol = p->protocol };
-	__u8 known = 1;
+	__u64 *seen, now = bpf_ktime_get_ns();
 
 	__builtin_memcpy(it.here, &p->dst, sizeof(it.here));
 	__builtin_memcpy(it.there, &p->src, sizeof(it.there));
-	if (!bpf_map_lookup_elem(&elsewhere, &it))
-		bpf_map_update_elem(&elsewhere, &it, &known, BPF_ANY);
+	seen = bpf_map_lookup_elem(&elsewhere, &it);
+	if (seen)
+		*seen = now;
+	else
+		bpf_map_update_elem(&elsewhere, &it, &now, BPF_ANY);
 }
 
 static __always_inline enum fate pass_on(struct packet *p, const union address *target, enum fate as)

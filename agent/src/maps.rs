@@ -33,7 +33,7 @@ type Value = [u8; 24];
 type Trie = LpmTrie<MapData, KeyData, Value>;
 
 /// Conversations of previous owners: the map of `bpf/elsewhere.h`.
-pub type Conversations = aya::maps::HashMap<MapData, [u8; 40], u8>;
+pub type Conversations = aya::maps::HashMap<MapData, [u8; 40], u64>;
 
 /// Why the kernel does not take a view.
 #[derive(Debug, thiserror::Error)]
